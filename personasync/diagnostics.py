@@ -1,0 +1,58 @@
+"""What is wrong with a manifest, where, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How grave a diagnostic is: only an error stops a command."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A span of a file: lines and columns count from 1, the end is exclusive.
+
+    Columns count characters, not bytes. ``end_line`` and ``end_column`` are 0
+    where only the start is known.
+    """
+
+    file: str
+    line: int
+    column: int
+    end_line: int = 0
+    end_column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """A second place that explains a diagnostic, such as the other use of a key."""
+
+    message: str
+    place: Place
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One problem.
+
+    ``code`` is a stable kebab-case name for the kind of problem, ``place`` is
+    ``None`` only when no file can be named, ``hint`` says what to do, and
+    ``source`` is the text of the line that ``place`` starts on.
+    """
+
+    severity: Severity
+    code: str
+    message: str
+    place: Place | None = None
+    hint: str | None = None
+    related: tuple[Related, ...] = ()
+    source: str | None = None
