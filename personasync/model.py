@@ -87,14 +87,10 @@ class Persona:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The manifest's ``settings``; ``None`` where it says nothing.
-
-    ``rate_limit_given`` tells ``rateLimit: none`` from no ``rateLimit``.
-    """
+    """The manifest's ``settings``; ``None`` where it says nothing."""
 
     parallelism: int | None = None
     rate_limit: Rate | None = None
-    rate_limit_given: bool = False
     max_creates: int | None = None
 
 
