@@ -23,7 +23,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration as people write it, rounded to what matters: ``350ms``, ``12s``, ``2m05s``."""
+    """Return a duration as people write it: ``350ms``, ``12s``, ``2m05s``, ``1h03m``."""
     if seconds < 1:
         return f"{round(seconds * 1000)}ms"
     whole = round(seconds)

@@ -1,0 +1,6 @@
+"""The apply protocol: how a plan is carried out without ever losing an ID."""
+
+from personasync.engine.apply import DEFAULT_RATE, ApplyOptions, Listener, apply
+from personasync.engine.creation import PersonaApi
+
+__all__ = ["DEFAULT_RATE", "ApplyOptions", "Listener", "PersonaApi", "apply"]

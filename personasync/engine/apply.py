@@ -1,0 +1,307 @@
+"""Carries out a plan: the only thing that spends anything.
+
+Workers create personas, each one at a time. The calling thread tells what
+they did, one event after another, and takes signals; both reach it through one
+mailbox, so nothing is told twice, out of turn or inside a signal handler.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TypeAlias
+
+from personasync.engine.creation import Creation, PersonaApi, Workshop, utc_now
+from personasync.engine.interrupts import signals_to
+from personasync.engine.pace import Pace
+from personasync.engine.patience import Patience
+from personasync.errors import StateWriteError
+from personasync.events import Account, Event, EventKind, PersonaResult, Result
+from personasync.plan import APPLICABLE, SPENDING, Action, ActionKind, Plan, adopted_origin
+from personasync.state.entry import Entry, Status
+from personasync.state.log import StateLog
+from personasync.units import Rate
+
+DEFAULT_RATE: Final = Rate(20, 10.0)
+"""The published rate: 20 requests in any 10 seconds for one account (api.md §2)."""
+
+_LAST_WORDS_SECONDS: Final = 1.0
+
+Listener: TypeAlias = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyOptions:
+    """How an apply goes about it.
+
+    ``parallelism`` requests at a time; at most ``rate`` (``None``: no limit);
+    retries for up to ``retry_for`` seconds without a usable answer.
+    ``handle_signals`` makes the first SIGINT, SIGTERM or SIGHUP end the run in
+    order and the second end it at once; only the main thread can.
+    """
+
+    parallelism: int = 4
+    rate: Rate | None = DEFAULT_RATE
+    retry_for: float = 120.0
+    handle_signals: bool = False
+
+
+DEFAULT_OPTIONS: Final = ApplyOptions()
+
+
+def apply(
+    plan: Plan,
+    *,
+    log: StateLog,
+    api: PersonaApi,
+    options: ApplyOptions = DEFAULT_OPTIONS,
+    listener: Listener | None = None,
+) -> Account:
+    """Carry out a plan and account for every persona in it.
+
+    The caller holds the log's lock, and has held it since the state that the
+    plan was computed from was read. What goes wrong with a persona, the state
+    or the listener is in the account; nothing is raised for it. ``listener``
+    is called in the calling thread, for one event at a time.
+    """
+    return _Run(plan, log, api, options, listener or (lambda _event: None)).carry_out()
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    result: PersonaResult
+
+
+@dataclass(frozen=True, slots=True)
+class _WorkerEnded:
+    failure: BaseException | None = None
+
+
+_Message: TypeAlias = Event | _Done | _WorkerEnded | int
+
+
+class _Run:
+    def __init__(
+        self,
+        plan: Plan,
+        log: StateLog,
+        api: PersonaApi,
+        options: ApplyOptions,
+        listener: Listener,
+    ) -> None:
+        self._id = uuid.uuid4().hex[:12]
+        self._log = log
+        self._options = options
+        self._listener: Listener | None = listener
+        self._rows = [
+            action
+            for action in plan.actions
+            if action.kind in APPLICABLE or action.kind is ActionKind.CONFLICT
+        ]
+        self._to_send = deque(action for action in self._rows if action.kind in SPENDING)
+        self._mailbox: SimpleQueue[_Message] = SimpleQueue()
+        self._pace = Pace(options.rate)
+        self._workshop = Workshop(
+            run=self._id,
+            log=log,
+            api=api,
+            pace=self._pace,
+            patience=Patience(options.retry_for),
+            tell=self._mailbox.put,
+            halt=self._halt,
+            recording=set(),
+        )
+        self._turn = threading.Lock()
+        self._started: set[str] = set()
+        self._results: dict[str, PersonaResult] = {}
+        self._stopped: str | None = None
+        self._refused = False
+        self._signal: int | None = None
+        self._abandoned = False
+        self._failure: BaseException | None = None
+
+    def carry_out(self) -> Account:
+        self._tell(self._event(EventKind.RUN_START, total=len(self._rows)))
+        handling = signals_to(self._mailbox.put) if self._options.handle_signals else nullcontext()
+        with handling:
+            self._record_known_ids()
+            self._create()
+        account = self._account()
+        self._tell(self._event(EventKind.RUN_END, account=account))
+        return account
+
+    # What needs no request.
+
+    def _record_known_ids(self) -> None:
+        """Append every import and rename at once: IDs that are known need no request."""
+        actions = [action for action in self._rows if action.kind in _RECORDED]
+        entries = [self._recorded(action) for action in actions]
+        if not entries:
+            return
+        try:
+            self._log.append(entries)
+        except StateWriteError as error:
+            self._halt(error.message, True)
+            return
+        for action, entry in zip(actions, entries, strict=True):
+            kind, result = _RECORDED[action.kind]
+            self._results[action.audio_id] = PersonaResult(action, result, entry)
+            previous = action.entry.key if action.entry else None
+            self._tell(
+                self._event(
+                    kind,
+                    key=action.key,
+                    audio_id=action.audio_id,
+                    persona_id=entry.persona_id,
+                    previous_key=previous if previous != action.key else None,
+                )
+            )
+
+    def _recorded(self, action: Action) -> Entry:
+        known, persona = action.entry, action.persona
+        renamed = action.kind is ActionKind.RENAME and known is not None
+        return Entry(
+            audio_id=action.audio_id,
+            key=action.key,
+            status=Status.CREATED,
+            persona_id=action.persona_id,
+            origin=known.origin if renamed and known else adopted_origin(action),
+            at=utc_now(),
+            run=self._id,
+            # What was sent stays what it was; only an ID from elsewhere has nothing sent.
+            request=(known.request if known else None) or (persona.request if persona else None),
+        )
+
+    # What needs requests.
+
+    def _create(self) -> None:
+        running = min(self._options.parallelism, len(self._to_send))
+        for number in range(running):
+            threading.Thread(target=self._work, name=f"worker-{number}", daemon=True).start()
+        while running and not self._abandoned:
+            match self._next_message():
+                case Event() as event:
+                    self._tell(event)
+                case _Done(result):
+                    self._results[result.action.audio_id] = result
+                case _WorkerEnded(failure):
+                    running -= 1
+                    self._fail(failure)
+                case int() as number:
+                    self._interrupt(number)
+
+    def _work(self) -> None:
+        failure: BaseException | None = None
+        try:
+            while self._create_next():
+                pass
+        except BaseException as caught:  # noqa: BLE001 - told, accounted for and raised by the caller
+            failure = caught
+            self._pace.close()
+        self._mailbox.put(_WorkerEnded(failure))
+
+    def _create_next(self) -> bool:
+        with self._turn:  # one at a time, so that personas go out in the plan's order
+            slot = self._pace.admit() if self._to_send else None
+            if slot is None:
+                return False
+            action = self._to_send.popleft()
+        if action.persona is None:
+            raise AssertionError("a persona to create is always in the manifest")
+        self._started.add(action.audio_id)
+        result = Creation(self._workshop, action, action.persona).run(slot)
+        self._mailbox.put(_Done(result))
+        return True
+
+    def _next_message(self) -> _Message:
+        try:
+            return self._mailbox.get()
+        except KeyboardInterrupt:
+            return signal.SIGINT
+
+    # How a run ends early.
+
+    def _halt(self, reason: str, refused: bool) -> None:
+        """Send nothing new; what is in flight is waited for. Any thread may call it."""
+        self._stopped = self._stopped or reason
+        self._refused = self._refused or refused
+        self._pace.close()
+
+    def _fail(self, failure: BaseException | None) -> None:
+        if failure is not None:
+            self._failure = self._failure or failure
+            self._halt(f"unexpected error: {type(failure).__name__}", False)
+
+    def _interrupt(self, number: int) -> None:
+        if self._signal is None:
+            self._signal = number
+            self._halt(f"interrupted by {signal.Signals(number).name}", False)
+        else:
+            self._abandoned = True
+            self._take_last_words()
+
+    def _take_last_words(self) -> None:
+        """Before leaving at once, let the answers that are already here reach the disk."""
+        deadline = time.monotonic() + _LAST_WORDS_SECONDS
+        while self._workshop.recording and time.monotonic() < deadline:
+            time.sleep(0.005)
+        while True:
+            try:
+                message = self._mailbox.get_nowait()
+            except Empty:
+                return
+            if isinstance(message, Event):
+                self._tell(message)
+            elif isinstance(message, _Done):
+                self._results[message.result.action.audio_id] = message.result
+
+    # What is said.
+
+    def _event(self, kind: EventKind, **fields: Any) -> Event:
+        return Event(kind, utc_now(), self._id, **fields)
+
+    def _tell(self, event: Event) -> None:
+        """Tell the listener; if it cannot hear, nothing more may happen unseen."""
+        if self._listener is None:
+            return
+        try:
+            self._listener(event)
+        except Exception as error:  # noqa: BLE001 - the state counts more than who listens
+            self._listener = None
+            self._failure = self._failure or error
+            self._halt(f"what happens cannot be shown: {error}", False)
+
+    def _account(self) -> Account:
+        return Account(
+            run=self._id,
+            results=tuple(self._row(action) for action in self._rows),
+            stopped=self._stopped,
+            signal=self._signal,
+            refused=self._refused,
+            abandoned=self._abandoned,
+            failure=self._failure,
+        )
+
+    def _row(self, action: Action) -> PersonaResult:
+        known = self._results.get(action.audio_id)
+        if known is not None:
+            return known
+        if action.kind is ActionKind.CONFLICT:
+            return PersonaResult(action, Result.CONFLICT, action.entry, action.reason)
+        if action.audio_id in self._started:
+            reason = "the run left before its answer came"
+            return PersonaResult(action, Result.UNKNOWN, action.entry, reason)
+        return PersonaResult(action, Result.NOT_ATTEMPTED, action.entry, self._stopped)
+
+
+_RECORDED: Final = {
+    ActionKind.IMPORT: (EventKind.IMPORTED, Result.IMPORTED),
+    ActionKind.RENAME: (EventKind.RENAMED, Result.RENAMED),
+}

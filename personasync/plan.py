@@ -1,0 +1,305 @@
+"""What leads from the state to the manifest: computed purely from the two."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Final
+
+from personasync.diagnostics import Diagnostic, Place, Severity
+from personasync.errors import PlanError
+from personasync.model import Manifest, Persona, PersonaRequest
+from personasync.state.entry import Entry, Origin, Status
+from personasync.state.fold import State
+
+
+class ActionKind(StrEnum):
+    """What is to be done, or said, about one persona (design.md §5)."""
+
+    CREATE = "create"
+    RESUME = "resume"
+    IMPORT = "import"
+    RENAME = "rename"
+    UNCHANGED = "unchanged"
+    CHANGED = "changed"
+    REMOVED = "removed"
+    CONFLICT = "conflict"
+
+
+APPLICABLE: Final = frozenset(
+    {ActionKind.CREATE, ActionKind.RESUME, ActionKind.IMPORT, ActionKind.RENAME}
+)
+"""The actions that an apply carries out."""
+
+SPENDING: Final = frozenset({ActionKind.CREATE, ActionKind.RESUME})
+"""The actions that send a request, and so may spend an audio and a credit."""
+
+ATTENTION: Final = frozenset({ActionKind.CHANGED, ActionKind.REMOVED, ActionKind.CONFLICT})
+"""The actions that nothing but a person can settle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A field whose value differs between the state and the manifest; ``None`` is not given."""
+
+    field: str
+    recorded: str | float | None
+    wanted: str | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One persona's part of a plan.
+
+    ``persona`` is the manifest's (``None`` when removed), ``entry`` the
+    state's (``None`` when there is none).
+    """
+
+    kind: ActionKind
+    key: str
+    audio_id: str
+    task_id: str | None = None
+    persona_id: str | None = None
+    changes: tuple[Change, ...] = ()
+    reason: str | None = None
+    persona: Persona | None = None
+    entry: Entry | None = None
+
+    @property
+    def place(self) -> Place | None:
+        """Where the manifest asks for it."""
+        return self.persona.place if self.persona else None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The actions that lead from ``state`` to ``manifest``, in manifest order, removals last."""
+
+    actions: tuple[Action, ...]
+    manifest: Manifest
+    state: State
+
+    def counts(self) -> Mapping[ActionKind, int]:
+        """Return how many actions of each kind there are, none left out."""
+        found = Counter(action.kind for action in self.actions)
+        return {kind: found[kind] for kind in ActionKind}
+
+    @property
+    def applicable(self) -> bool:
+        """Whether an apply would do anything."""
+        return any(action.kind in APPLICABLE for action in self.actions)
+
+
+def compute_plan(manifest: Manifest, state: State) -> Plan:
+    """Compare a manifest with a state.
+
+    Raises ``PlanError``, with a diagnostic for each, when the manifest gives
+    an ID that contradicts a recorded one.
+    """
+    contradictions = _contradictions(manifest, state)
+    if contradictions:
+        raise PlanError(
+            "the manifest and the state contradict each other", diagnostics=contradictions
+        )
+    actions = [
+        _action(persona, state.entries.get(persona.audio_id)) for persona in manifest.personas
+    ]
+    wanted = {persona.audio_id for persona in manifest.personas}
+    removed = [
+        _removed(entry)
+        for audio_id, entry in state.entries.items()
+        if audio_id not in wanted and entry.status not in (Status.FORGOTTEN, Status.FAILED)
+    ]
+    removed.sort(key=lambda action: (action.key, action.audio_id))
+    return Plan((*actions, *removed), manifest, state)
+
+
+def select(plan: Plan, targets: Sequence[str], excludes: Sequence[str] = ()) -> Plan:
+    """Keep the actions whose keys match a target, if there are any, and no exclude.
+
+    Both are keys or globs. Raises ``PlanError`` for one that matches nothing,
+    since a slip of the finger must not pass for "nothing to do".
+    """
+    keys = {action.key for action in plan.actions}
+    for pattern in (*targets, *excludes):
+        if not any(fnmatchcase(key, pattern) for key in keys):
+            raise PlanError(f"no persona matches {pattern!r}", hint=_did_you_mean(pattern, keys))
+    kept = tuple(
+        action
+        for action in plan.actions
+        if (not targets or _matches(action.key, targets)) and not _matches(action.key, excludes)
+    )
+    return replace(plan, actions=kept)
+
+
+def refuse_unsafe(plan: Plan, *, strict: bool = False, max_creates: int | None = None) -> None:
+    """The gate that looks at a finished plan; raises ``PlanError`` where it does not pass.
+
+    ``strict`` refuses what needs attention; ``max_creates`` a plan that could
+    spend more.
+    """
+    spends = sum(action.kind in SPENDING for action in plan.actions)
+    if max_creates is not None and spends > max_creates:
+        raise PlanError(
+            f"the plan would create {spends} personas, and at most {max_creates} are allowed",
+            hint="raise --max-creates (or settings.maxCreates), or choose some with --target",
+        )
+    attention = [action for action in plan.actions if action.kind in ATTENTION]
+    if strict and attention:
+        keys = ", ".join(f"{action.key} ({action.kind})" for action in attention[:5])
+        more = f" and {len(attention) - 5} more" if len(attention) > 5 else ""
+        raise PlanError(
+            f"--strict: {len(attention)} of the plan's rows need attention: {keys}{more}",
+            hint="settle them, or leave out --strict",
+        )
+
+
+def manifest_digest(manifest: Manifest) -> str:
+    """Return a digest of what the manifest asks for, whatever its comments and layout."""
+    digest = hashlib.sha256()
+    for persona in manifest.personas:
+        asked = [persona.key, persona.persona_id, persona.request.to_json()]
+        digest.update(json.dumps(asked, separators=(",", ":")).encode() + b"\n")
+    return f"sha256:{digest.hexdigest()}"
+
+
+def changes_between(recorded: PersonaRequest | None, wanted: PersonaRequest) -> tuple[Change, ...]:
+    """Return the fields in which two requests differ in effect.
+
+    A field left out and the API's own default for it are the same thing.
+    """
+    if recorded is None or recorded == wanted:
+        return ()
+    old, new = recorded.effective(), wanted.effective()
+    return tuple(Change(name, old[name], new[name]) for name in new if old[name] != new[name])
+
+
+def _action(persona: Persona, entry: Entry | None) -> Action:
+    status = entry.status if entry else None
+    base = Action(
+        ActionKind.CREATE,
+        persona.key,
+        persona.audio_id,
+        persona.request.task_id,
+        persona.persona_id or (entry.persona_id if entry else None),
+        persona=persona,
+        entry=entry,
+    )
+    if entry is None or status is not Status.CREATED:
+        if persona.persona_id:
+            return replace(base, kind=ActionKind.IMPORT, reason="the manifest gives its ID")
+        return base if entry is None else _unrecorded(base, persona, entry)
+    changes = changes_between(entry.request, persona.request)
+    if entry.key != persona.key:
+        reason = f"recorded as {entry.key!r}"
+        return replace(base, kind=ActionKind.RENAME, changes=changes, reason=reason)
+    if changes:
+        reason = "already created, and the API cannot change a persona"
+        return replace(base, kind=ActionKind.CHANGED, changes=changes, reason=reason)
+    return replace(base, kind=ActionKind.UNCHANGED)
+
+
+def _unrecorded(base: Action, persona: Persona, entry: Entry) -> Action:
+    """Choose the action for an audio whose ID is hidden or not known."""
+    match entry.status:
+        case Status.PENDING:
+            return replace(
+                base,
+                kind=ActionKind.RESUME,
+                changes=changes_between(entry.request, persona.request),
+                reason="an earlier request's outcome is unknown; asking again is safe",
+            )
+        case Status.FORGOTTEN if entry.persona_id:
+            reason = "it was dropped from view, and its ID was kept"
+            return replace(base, kind=ActionKind.IMPORT, reason=reason)
+        case Status.CONFLICT:
+            return replace(base, kind=ActionKind.CONFLICT, reason=conflict_reason(entry))
+        case Status.FORGOTTEN if entry.code == CONFLICT_CODE:
+            return replace(base, kind=ActionKind.CONFLICT, reason=conflict_reason(entry))
+        case Status.FAILED:
+            refused = " ".join(str(part) for part in (entry.code, entry.message) if part)
+            return replace(base, reason=f"refused before: {refused}" if refused else None)
+        case _:
+            return base
+
+
+CONFLICT_CODE: Final = 409
+"""The API's code for an audio that has a persona already (api.md §1)."""
+
+
+def conflict_reason(entry: Entry) -> str:
+    """Say why an audio's persona exists although its ID is not known."""
+    if entry.after_pending:
+        return (
+            "its persona exists, made most likely by a request of ours whose answer never arrived;"
+            " the API gives an ID only once"
+        )
+    return "this audio made a persona somewhere else, and the API gives an ID only once"
+
+
+def _removed(entry: Entry) -> Action:
+    return Action(
+        ActionKind.REMOVED,
+        entry.key,
+        entry.audio_id,
+        entry.request.task_id if entry.request else None,
+        entry.persona_id,
+        reason="no longer in the manifest; it stays, since the API cannot delete",
+        entry=entry,
+    )
+
+
+def _contradictions(manifest: Manifest, state: State) -> list[Diagnostic]:
+    given = [persona for persona in manifest.personas if persona.persona_id]
+    if not given:
+        return []
+    owners = {entry.persona_id: entry for entry in state.entries.values() if entry.persona_id}
+    found = (_contradiction(persona, state, owners) for persona in given)
+    return [diagnostic for diagnostic in found if diagnostic is not None]
+
+
+def _contradiction(
+    persona: Persona, state: State, owners: Mapping[str, Entry]
+) -> Diagnostic | None:
+    entry = state.entries.get(persona.audio_id)
+    owner = owners.get(persona.persona_id or "")
+    if entry and entry.persona_id and entry.persona_id != persona.persona_id:
+        message = (
+            f"personaId is {persona.persona_id}, but {entry.persona_id} is recorded for this audio"
+        )
+        hint = (
+            f"put the recorded ID into the manifest, or, if the manifest is right, record it:"
+            f" personasync import {persona.key} {persona.persona_id} --force"
+        )
+    elif owner and owner.audio_id != persona.audio_id:
+        message = (
+            f"personaId {persona.persona_id} is recorded for another audio,"
+            f" {owner.audio_id} ({owner.key})"
+        )
+        hint = "each audio has a persona of its own: check which of the two the ID belongs to"
+    else:
+        return None
+    place = persona.persona_id_place or persona.place
+    return Diagnostic(Severity.ERROR, "contradicting-persona-id", message, place, hint)
+
+
+def _matches(key: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(key, pattern) for pattern in patterns)
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    close = get_close_matches(word, sorted(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else "`personasync plan` shows the keys there are"
+
+
+def adopted_origin(action: Action) -> Origin:
+    """Return where the ID of an import comes from: what the state says, else the manifest."""
+    if action.persona and action.persona.persona_id:
+        return Origin.MANIFEST
+    return (action.entry.origin if action.entry else None) or Origin.MANIFEST

@@ -1,0 +1,139 @@
+"""A plan as a comment on a pull request: Markdown that no text in a manifest can steer.
+
+Text of unknown origin stands in ``<code>``, where GitHub and GitLab make no
+mentions, references, links or emoji, and all its ASCII punctuation is written
+as character references, which Markdown never takes for its own signs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from personasync.plan import Plan
+from personasync.render.rows import Note, Row, notes_of, rows_of, summary_lines
+from personasync.render.text import printable
+
+MARKDOWN_MARKER: Final = "<!-- personasync plan -->"
+"""The first line: unseen, and how a job finds the comment that it wrote before."""
+
+MARKDOWN_LIMIT: Final = 65_536
+"""Characters that GitHub takes in a comment. Bytes are counted, which are never fewer."""
+
+_PUNCTUATION: Final = re.compile(r"[!-+./:-@\[-`{-~]")
+_LONG: Final = 25
+_NAME_LIMIT: Final = 80
+_TEXT_LIMIT: Final = 240
+_KEPT_FOR_NOTES: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A table that may have to be cut: ``subject`` is what its rows are, for the note that says so."""
+
+    subject: str
+    header: tuple[str, ...]
+    rows: tuple[str, ...]
+
+    def fitted(self, room: int) -> str:
+        """Return the table with as many whole rows as fit into ``room`` bytes."""
+        whole = self._with(len(self.rows))
+        if _size(whole) <= room:
+            return whole
+        room -= _size(self._with(0))
+        kept = 0
+        for row in self.rows:
+            room -= _size(row) + 1
+            if room < 0:
+                break
+            kept += 1
+        return self._with(kept)
+
+    def _with(self, kept: int) -> str:
+        left_out = len(self.rows) - kept
+        note = f"{left_out} of {len(self.rows)} {self.subject} left out, to keep within the limit"
+        lines = [
+            *([*_ruled(self.header), *self.rows[:kept]] if kept else ()),
+            *(("", f"_… {note}; the plan's text names them all._") if left_out else ()),
+        ]
+        if len(self.rows) > _LONG:
+            title = f"<summary>{len(self.rows)} {self.subject}</summary>"
+            lines = ["<details>", title, "", *lines, "", "</details>"]
+        return "".join(f"{line}\n" for line in ("", *lines))
+
+
+def render_markdown(plan: Plan, *, limit: int = MARKDOWN_LIMIT) -> str:
+    """Return the plan as Markdown for a comment, in at most ``limit`` bytes of UTF-8.
+
+    What does not fit is left out by whole rows, and counted. The summary and
+    the notes always stand; they need about 2,000 bytes.
+    """
+    rows = rows_of(plan)
+    head = _head(summary_lines(plan))
+    notes = "".join(_notes(notes_of(rows)))
+    actions = _Table("actions", ("", "key", "action", "persona", "details"), _actions(rows))
+    changes = _Table("changed fields", ("key", "field", "recorded", "wanted"), _changes(rows))
+    room = limit - _size(head) - _size(notes)
+    shown = actions.fitted(room - (_KEPT_FOR_NOTES if changes.rows else 0)) if rows else ""
+    differing = changes.fitted(room - _size(shown)) if changes.rows else ""
+    return f"{head}{shown}{differing}{notes}"
+
+
+def _head(summary: Sequence[str]) -> str:
+    lines = (MARKDOWN_MARKER, "### personasync plan", *(f"**{line}**" for line in summary))
+    return "\n\n".join(lines) + "\n"
+
+
+def _actions(rows: Iterable[Row]) -> tuple[str, ...]:
+    return tuple(
+        _table_row(
+            _code(row.symbol),
+            _code(row.key),
+            row.kind,
+            _code(row.name, _NAME_LIMIT),
+            _code(row.command or row.detail, None if row.command else _TEXT_LIMIT),
+        )
+        for row in rows
+    )
+
+
+def _changes(rows: Iterable[Row]) -> tuple[str, ...]:
+    return tuple(
+        _table_row(_code(row.key), _code(cut.field), _code(cut.recorded), _code(cut.wanted))
+        for row in rows
+        for cut in (change.around_difference(_TEXT_LIMIT) for change in row.changes)
+    )
+
+
+def _notes(notes: Iterable[Note]) -> Iterator[str]:
+    for index, note in enumerate(notes):
+        text = f"{_escaped(note.reason)}; {note.way_out}" if note.way_out else _escaped(note.reason)
+        yield f"{'' if index else chr(10)}- **{note.kind}**: {text}\n"
+
+
+def _ruled(header: Sequence[str]) -> tuple[str, str]:
+    return _table_row(*header), _table_row(*("---" for _ in header))
+
+
+def _table_row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _code(text: str, limit: int | None = None) -> str:
+    shown = printable(text, limit)
+    return f"<code>{_escaped(shown)}</code>" if shown else ""
+
+
+def _escaped(text: str) -> str:
+    return _PUNCTUATION.sub(_reference, text)
+
+
+def _reference(match: re.Match[str]) -> str:
+    # A break after the sign keeps even an e-mail address from becoming a link.
+    return f"&#{ord(match[0])};" + ("<wbr>" if match[0] == "@" else "")
+
+
+def _size(text: str) -> int:
+    return len(text.encode())

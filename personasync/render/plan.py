@@ -1,0 +1,162 @@
+"""A plan for people, for scripts, for a pull request and for a workflow's log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from personasync.plan import ATTENTION, Plan
+from personasync.planfile import SavedPlan
+from personasync.render.layout import Style, display_width, json_text, pad, page, paint, shorten, wrap
+from personasync.render.markdown import MARKDOWN_LIMIT, MARKDOWN_MARKER, render_markdown
+from personasync.render.rows import ChangedField, Row, notes_of, rows_of, summary_lines
+from personasync.render.text import printable
+
+__all__ = [
+    "FORMATS",
+    "MARKDOWN_LIMIT",
+    "MARKDOWN_MARKER",
+    "Setting",
+    "render_github",
+    "render_json",
+    "render_markdown",
+    "render_text",
+    "summary_lines",
+]
+
+_STYLES: Final[Mapping[str, Style]] = {
+    "+": Style.GREEN,
+    "<": Style.CYAN,
+    ">": Style.CYAN,
+    "!": Style.YELLOW,
+}
+_KEY_WIDTH: Final = 40
+_NAME_WIDTH: Final = 32
+_ACTION_WIDTH: Final = len("conflict")
+_INDENT: Final = " " * 6
+_ANNOTATION_ROOM: Final = 200
+
+
+def render_json(plan: Plan, *, api: str, location: str) -> str:
+    """Return the plan as JSON (design.md §7), which is also the plan that is saved.
+
+    ``location`` is where the state is kept, as the user would name it. The
+    text is plain ASCII and ends with a newline.
+    """
+    return json_text(SavedPlan.of(plan, api=api, location=location).to_json(), indent=2) + "\n"
+
+
+def render_text(plan: Plan, *, color: bool = False, width: int = 100) -> str:
+    """Return the plan for a terminal of ``width`` cells; it ends with a newline."""
+    rows = rows_of(plan)
+    notes = [
+        line
+        for note in notes_of(row for row in rows if row.command is None)
+        for line in wrap(f"{note.kind}: {note}", width, hanging="  ")
+    ]
+    summary, *attention = summary_lines(plan)
+    ending = [
+        paint(summary, Style.BOLD, color),
+        *(paint(line, Style.YELLOW, color) for line in attention),
+    ]
+    return page(_apart(_rows(rows, color, width), notes, ending))
+
+
+def _apart(*blocks: Iterable[str]) -> Iterator[str]:
+    """Put an empty line between the blocks that are not empty."""
+    begun = False
+    for block in blocks:
+        lines = list(block)
+        if begun and lines:
+            yield ""
+        yield from lines
+        begun = begun or bool(lines)
+
+
+def _rows(rows: Sequence[Row], color: bool, width: int) -> Iterator[str]:
+    key_width = min(max((display_width(row.key) for row in rows), default=0), _KEY_WIDTH)
+    left = 4 + key_width + 2 + _ACTION_WIDTH + 2
+    names = [shorten(row.name, max(12, min(width - left, _NAME_WIDTH))) for row in rows]
+    name_width = max(map(display_width, names), default=0)
+    for row, name in zip(rows, names, strict=True):
+        symbol = paint(row.symbol, _STYLES[row.symbol], color)
+        start = f"  {symbol} {pad(row.key, key_width)}  {row.kind:<{_ACTION_WIDTH}}  "
+        beside = left + name_width + 2 + display_width(row.detail) <= width
+        yield f"{start}{pad(name, name_width)}  {row.detail if beside else ''}".rstrip()
+        if not beside:
+            yield from wrap(row.detail, width, indent=_INDENT)
+        yield from _beneath(row, width)
+
+
+def _beneath(row: Row, width: int) -> Iterator[str]:
+    for change in row.changes:
+        yield from _change(change, width)
+    if row.command is not None:
+        yield from wrap(row.reason, width, indent=_INDENT)
+        yield from wrap(f"{row.way_out}:", width, indent=_INDENT)
+        yield f"{_INDENT}  {row.command}"
+
+
+def _change(change: ChangedField, width: int) -> Iterator[str]:
+    line = f"{_INDENT}{change.field}: {change.recorded} -> {change.wanted}"
+    if display_width(line) <= width:
+        yield line
+        return
+    cut = change.around_difference(max(width - len(_INDENT) - 12, 24))
+    yield f"{_INDENT}{cut.field}:"
+    yield f"{_INDENT}  recorded  {cut.recorded}"
+    yield f"{_INDENT}  wanted    {cut.wanted}"
+
+
+def render_github(plan: Plan) -> str:
+    """Return workflow commands: a warning for each (!) row at its line, a notice that sums up.
+
+    GitHub shows the first ten warnings of a step; the log has them all.
+    """
+    commands = [_warning(row) for row in rows_of(plan) if row.kind in ATTENTION]
+    notice = _command("notice", {"title": "personasync plan"}, summary_lines(plan))
+    return "".join(f"{command}\n" for command in (*commands, notice))
+
+
+def _warning(row: Row) -> str:
+    changes = (change.around_difference(_ANNOTATION_ROOM) for change in row.changes)
+    message = [
+        row.reason or row.kind,
+        *(f"{change.field}: {change.recorded} -> {change.wanted}" for change in changes),
+        f"{row.way_out}: {row.command}" if row.command else row.way_out,
+    ]
+    at = {"file": printable(row.place.file), "line": str(row.place.line)} if row.place else {}
+    return _command("warning", {**at, "title": f"personasync: {row.key} {row.kind}"}, message)
+
+
+def _command(name: str, properties: Mapping[str, str], message: Sequence[str]) -> str:
+    given = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
+    return f"::{name} {given}::{_data(chr(10).join(message))}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a rendering may need beside the plan; see ``render_json`` and ``render_text``."""
+
+    api: str
+    location: str
+    color: bool = False
+    width: int = 100
+
+
+FORMATS: Final[Mapping[str, Callable[[Plan, Setting], str]]] = {
+    "text": lambda plan, setting: render_text(plan, color=setting.color, width=setting.width),
+    "json": lambda plan, setting: render_json(plan, api=setting.api, location=setting.location),
+    "markdown": lambda plan, _: render_markdown(plan),
+    "github": lambda plan, _: render_github(plan),
+}
+"""Every format of a plan by its name (design.md §7)."""

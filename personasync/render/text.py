@@ -1,0 +1,53 @@
+"""Text of unknown origin, made safe for a terminal, a log and a single line."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_UNSAFE: Final = re.compile(
+    "["
+    "\x00-\x1f\x7f-\x9f"  # C0 and C1 controls: escape sequences start here
+    "\u00ad\u061c\u180e\u200b\u200e\u200f"  # soft hyphen, zero width space, direction marks
+    "\u2028-\u202e\u2060-\u206f\ufeff"  # line separators, bidi embeddings, overrides, isolates
+    "\ud800-\udfff\ufff9-\ufffb"  # lone surrogates (not encodable), interlinear annotations
+    "\U000e0000-\U000e007f"  # tag characters: whole sentences that nobody sees
+    "]"
+)
+_SHORT_ESCAPES: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match[0]
+    code = ord(character)
+    if code > 0xFFFF:
+        return f"\\U{code:08x}"
+    return _SHORT_ESCAPES.get(character) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
+
+
+def printable(text: str, limit: int | None = None) -> str:
+    """Return ``text`` on one line, with nothing in it that could steer a terminal.
+
+    Control characters, line breaks, bidi controls and other unseen characters
+    become escapes such as ``\\x1b``, ``\\n`` and ``\\u202e``; a joiner, which
+    emoji and several scripts need, stays. What is longer than ``limit``
+    characters is cut, and ends with ``…``; no escape is ever cut in two.
+    """
+    if limit is None:
+        return text if text.isprintable() else _UNSAFE.sub(_escape, text)
+    head = text[: limit + 1]  # an escape only grows it, so no more can be needed
+    if not head.isprintable():
+        head = _UNSAFE.sub(_escape, head)
+    if len(head) <= limit and len(text) <= limit:
+        return head
+    return _cut(text[:limit], limit)
+
+
+def _cut(text: str, limit: int) -> str:
+    shown = ""
+    for character in text:
+        piece = _UNSAFE.sub(_escape, character)
+        if len(shown) + len(piece) > limit - 1:
+            break
+        shown += piece
+    return shown + "…" if limit > 0 else ""

@@ -1,0 +1,79 @@
+"""What comes in, what is decided about it, and what goes out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from personasync.sandbox.faults import FaultKind
+
+SUCCESS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedRequest:
+    """One HTTP request as it arrived.
+
+    ``target`` is the path with its query, as sent; header names are in lower
+    case; ``arrived`` is seconds of the monotonic clock.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+    arrived: float
+
+    def without_key(self) -> ReceivedRequest:
+        """Return the request as it may be kept: the scheme stays, what follows is ``***``."""
+        authorization = self.headers.get("authorization")
+        if authorization is None:
+            return self
+        scheme = authorization.partition(" ")[0] if " " in authorization else ""
+        headers = {**self.headers, "authorization": f"{scheme} ***".lstrip()}
+        return ReceivedRequest(self.method, self.target, headers, self.body, self.arrived)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the API says: the envelope of api.md §1, and ``Retry-After`` in whole seconds."""
+
+    code: int
+    msg: str
+    data: Mapping[str, object] | int | None = None
+    retry_after: int | None = None
+
+    def body(self) -> bytes:
+        """Return the JSON that is sent."""
+        return json.dumps({"code": self.code, "msg": self.msg, "data": self.data}).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What was decided: the answer, which audio it is about, and the fault that strikes it.
+
+    ``answer`` is ``None`` when the fault leaves nothing to answer.
+    """
+
+    answer: Answer | None
+    audio_id: str | None = None
+    fault: FaultKind | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxRequest:
+    """One request and its answer, for a line in a log.
+
+    ``status`` is ``None`` when the connection was reset instead, ``code`` when
+    the answer carried none. ``path`` and ``audio_id`` come from the client and
+    may hold anything, control characters too.
+    """
+
+    method: str
+    path: str
+    status: int | None
+    code: int | None
+    audio_id: str | None
+    fault: FaultKind | None

@@ -1,0 +1,46 @@
+"""The lines of a text, picked by number without splitting the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+_BLOCK = 1 << 16
+
+
+def pick_lines(data: bytes, wanted: Collection[int]) -> dict[int, str]:
+    """Return the wanted lines, which count from 1, as far as the text has them.
+
+    Lines end with LF, CRLF or CR, as editors count them. What is not UTF-8
+    shows as escapes such as ``\\xff``.
+    """
+    if not wanted:
+        return {}
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    found = {}
+    line, start = 1, 0
+    for number in sorted(wanted):
+        start = _skip_lines(data, start, number - line)
+        if start < 0:
+            break
+        line = number
+        end = data.find(b"\n", start)
+        text = data[start : end if end >= 0 else len(data)]
+        found[number] = text.decode("utf-8", "backslashreplace")
+    return found
+
+
+def _skip_lines(data: bytes, start: int, count: int) -> int:
+    """Return where the line begins that stands ``count`` lines further on, or -1."""
+    while count > 0:
+        breaks = data.count(b"\n", start, start + _BLOCK)
+        if breaks < count and start + _BLOCK < len(data):
+            count -= breaks
+            start += _BLOCK
+            continue
+        position = data.find(b"\n", start)
+        if position < 0:
+            return -1
+        start = position + 1
+        count -= 1
+    return start

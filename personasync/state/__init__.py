@@ -1,0 +1,19 @@
+"""The state: entries, their fold, and the log that keeps them."""
+
+from personasync.state.entry import Entry, Header, Origin, Status
+from personasync.state.file import FileStateLog
+from personasync.state.fold import State, fold
+from personasync.state.log import Holder, LogContents, StateLog
+
+__all__ = [
+    "Entry",
+    "FileStateLog",
+    "Header",
+    "Holder",
+    "LogContents",
+    "Origin",
+    "State",
+    "StateLog",
+    "Status",
+    "fold",
+]

@@ -1,0 +1,263 @@
+"""One line of the state: what is known about one audio, and how it is written down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NoReturn, TypeVar
+
+from personasync.model import PersonaRequest
+
+_T = TypeVar("_T")
+_E = TypeVar("_E", bound=StrEnum)
+
+FORMAT: Final = "personasync.state/1"
+"""The first line of every state names this format."""
+
+
+class Status(StrEnum):
+    """What an entry says about its audio (design.md §4)."""
+
+    PENDING = "pending"
+    CREATED = "created"
+    CONFLICT = "conflict"
+    FAILED = "failed"
+    FORGOTTEN = "forgotten"
+
+
+class Origin(StrEnum):
+    """Where a recorded ID came from."""
+
+    APPLY = "apply"
+    IMPORT = "import"
+    MANIFEST = "manifest"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first line of a state.
+
+    ``lineage`` tells states apart that were begun apart; ``api`` is the base
+    whose IDs the state holds, or ``sandbox``.
+    """
+
+    lineage: str
+    api: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is known about one audio.
+
+    ``at`` is a UTC time (RFC 3339) and ``run`` the run that appended it.
+    ``request`` is what was sent, or would have been; ``code`` and ``message``
+    are the API's; ``answer`` keeps up to 4 KiB of an answer that could not be
+    understood. ``after_pending`` is for conflicts: a request of ours whose
+    outcome stayed unknown explains it. ``extra`` keeps fields that a later
+    version may have written.
+    """
+
+    audio_id: str
+    key: str
+    status: Status
+    persona_id: str | None = None
+    origin: Origin | None = None
+    at: str | None = None
+    run: str | None = None
+    request: PersonaRequest | None = None
+    code: int | None = None
+    message: str | None = None
+    answer: str | None = None
+    after_pending: bool | None = None
+    extra: Mapping[str, object] | None = None
+
+
+_TEXT_FIELDS: Final[Mapping[str, str]] = {
+    "at": "at",
+    "run": "run",
+    "message": "message",
+    "answer": "answer",
+}
+_KNOWN_FIELDS: Final = frozenset(
+    {"audioId", "key", "status", "personaId", "origin", "request", "code", "afterPending"}
+    | set(_TEXT_FIELDS)
+)
+
+
+def encode_header(header: Header) -> bytes:
+    """Return the header as the first line of a state, its newline included."""
+    return _encode({"format": FORMAT, "lineage": header.lineage, "api": header.api})
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """Return an entry as one line, its newline included.
+
+    What identifies a persona stands first, so that even a torn line gives up
+    its ID.
+    """
+    return _encode(entry_to_json(entry))
+
+
+def entry_to_json(entry: Entry) -> dict[str, object]:
+    """Return an entry's fields under the names that the state gives them."""
+    fields: dict[str, object | None] = {
+        "audioId": entry.audio_id,
+        "key": entry.key,
+        "status": entry.status.value,
+        "personaId": entry.persona_id,
+        "origin": entry.origin.value if entry.origin else None,
+        "code": entry.code,
+        "message": entry.message,
+        "afterPending": entry.after_pending,
+        "at": entry.at,
+        "run": entry.run,
+        "request": entry.request.to_json() if entry.request else None,
+        "answer": entry.answer,
+        **(entry.extra or {}),
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def decode_line(line: bytes) -> Header | Entry:
+    """Read one whole line of a state.
+
+    Raises ``ValueError``, saying what is wrong, for anything that is neither a
+    header nor an entry.
+    """
+    try:
+        fields = json.loads(line, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise ValueError("it is not JSON") from None
+    if not isinstance(fields, dict):
+        raise ValueError("it is not a JSON object")
+    if "format" in fields:
+        return _decode_header(fields)
+    return decode_entry(fields)
+
+
+def decode_entry(fields: Mapping[str, object]) -> Entry:
+    """Turn the fields of an entry into an ``Entry``.
+
+    Raises ``ValueError`` naming the field that is missing or unusable.
+    """
+    status = _choice(Status, fields, "status")
+    if status is None:
+        raise ValueError("its status is missing")
+    entry = Entry(
+        audio_id=_required(fields, "audioId"),
+        key=_required(fields, "key"),
+        status=status,
+        persona_id=_text(fields, "personaId"),
+        origin=_choice(Origin, fields, "origin"),
+        request=_decode_request(fields),
+        code=_typed(fields, "code", int),
+        after_pending=_typed(fields, "afterPending", bool),
+        extra={k: v for k, v in fields.items() if k not in _KNOWN_FIELDS} or None,
+        **{attribute: _text(fields, name) for name, attribute in _TEXT_FIELDS.items()},
+    )
+    if status is Status.CREATED and not entry.persona_id:
+        raise ValueError("it says created, but has no personaId")
+    return entry
+
+
+def salvage(torn: bytes) -> Entry | None:
+    """Read what a torn last line still says about its audio, if it says which.
+
+    A line that still holds its ID is worth as much as a whole one. Without an
+    ID it means ``pending``: a request may have been sent.
+    """
+    fields = _longest_object(torn)
+    if fields is None:
+        return None
+    try:
+        return decode_entry(fields)
+    except ValueError:
+        pass
+    try:
+        audio_id, key = _required(fields, "audioId"), _required(fields, "key")
+    except ValueError:
+        return None
+    return Entry(audio_id=audio_id, key=key, status=Status.PENDING)
+
+
+def _longest_object(torn: bytes) -> dict[str, object] | None:
+    text = torn.decode("utf-8", "ignore")
+    end = len(text)
+    while end > 0:
+        try:
+            fields = json.loads(text[:end].rstrip().removesuffix("}") + "}")
+        except (ValueError, RecursionError):
+            end = text.rfind(",", 0, end)
+            continue
+        return fields if isinstance(fields, dict) else None
+    return None
+
+
+def _encode(fields: Mapping[str, object]) -> bytes:
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # A lone surrogate cannot be UTF-8; the backslash form is the same JSON string.
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _decode_header(fields: Mapping[str, object]) -> Header:
+    if fields["format"] != FORMAT:
+        raise ValueError(f"its format is {fields['format']!r}, and this version reads {FORMAT!r}")
+    return Header(_required(fields, "lineage"), _required(fields, "api"))
+
+
+def _decode_request(fields: Mapping[str, object]) -> PersonaRequest | None:
+    request = _typed(fields, "request", dict)
+    if request is None:
+        return None
+    return PersonaRequest(
+        task_id=_required(request, "taskId"),
+        audio_id=_required(request, "audioId"),
+        name=_required(request, "name"),
+        description=_required(request, "description"),
+        vocal_start=_number(request, "vocalStart"),
+        vocal_end=_number(request, "vocalEnd"),
+        style=_text(request, "style"),
+    )
+
+
+def _number(fields: Mapping[str, object], name: str) -> float | None:
+    value = fields.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float | None):
+        raise ValueError(f"its {name} is not a number")
+    return value
+
+
+def _required(fields: Mapping[str, object], name: str) -> str:
+    value = _text(fields, name)
+    if not value:
+        raise ValueError(f"its {name} is missing")
+    return value
+
+
+def _text(fields: Mapping[str, object], name: str) -> str | None:
+    return _typed(fields, name, str)
+
+
+def _typed(fields: Mapping[str, object], name: str, kind: type[_T]) -> _T | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError(f"its {name} is not of the right type")
+    return value
+
+
+def _choice(kind: type[_E], fields: Mapping[str, object], name: str) -> _E | None:
+    value = _text(fields, name)
+    if value is None:
+        return None
+    try:
+        return kind(value)
+    except ValueError:
+        raise ValueError(f"its {name} is {value!r}, which this version does not know") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)

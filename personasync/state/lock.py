@@ -1,0 +1,105 @@
+"""One writer at a time: an OS lock that dies with its process, and the name of its holder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+
+from personasync.errors import StateError, StateLockedError
+from personasync.state.log import Holder
+
+_POLL_SECONDS: Final = 0.1
+_HOLDER_LIMIT: Final = 4096
+
+
+@contextmanager
+def hold(
+    state: Path, *, timeout: float = 0.0, on_wait: Callable[[Holder | None], None] | None = None
+) -> Iterator[None]:
+    """Hold the lock of a state file, which lies beside it, for the length of a ``with``.
+
+    The kernel releases it when the process ends, however it ends; the lock
+    file itself stays. Raises ``StateLockedError`` naming the holder, and
+    ``StateError`` where no lock can be had at all.
+    """
+    path = state.with_name(f"{state.name}.lock")
+    lock = FileLock(path, poll_interval=_POLL_SECONDS, fallback_to_soft=False)
+    try:
+        _acquire(lock, state, path, timeout, on_wait)
+    except (OSError, NotImplementedError) as error:
+        raise StateError(
+            f"cannot lock the state {state}: {_reason(error)}",
+            hint=f"{state.parent} must be a writable folder on a file system with locks",
+        ) from error
+    try:
+        _write_holder(path)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.truncate(path, 0)
+        lock.release()
+
+
+def _acquire(
+    lock: FileLock,
+    state: Path,
+    path: Path,
+    timeout: float,
+    on_wait: Callable[[Holder | None], None] | None,
+) -> None:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if timeout > 0:
+            if on_wait is not None:
+                on_wait(_read_holder(path))
+            with contextlib.suppress(Timeout):
+                lock.acquire(timeout=timeout)
+                return
+        holder = _read_holder(path)
+        raise StateLockedError(
+            f"another run holds the state {state}" + (f": {holder}" if holder else ""),
+            hint="wait for it to end, or let this run wait with --lock-timeout 5m",
+        ) from None
+
+
+def _write_holder(path: Path) -> None:
+    holder = Holder(
+        user=_user(),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200],
+        since=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )
+    with contextlib.suppress(OSError):  # the lock holds without its label
+        path.write_text(json.dumps(asdict(holder)) + "\n", encoding="utf-8")
+
+
+def _read_holder(path: Path) -> Holder | None:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return Holder(**json.loads(file.read(_HOLDER_LIMIT)))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _user() -> str:
+    for name in ("USER", "LOGNAME", "USERNAME"):
+        if os.environ.get(name):
+            return os.environ[name]
+    return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
+
+
+def _reason(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
