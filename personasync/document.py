@@ -47,7 +47,7 @@ class Oddity(StrEnum):
     OCTAL = "an octal number"
     BINARY = "a binary number"
     GROUPED = "a number with underscores"
-    NOT_FINITE = "not a finite number"
+    NOT_FINITE = "an infinite or undefined number"
     TOO_LARGE = "a number too large to be meant"
     BROKEN = "a value already reported"
 
@@ -71,7 +71,7 @@ class Map(dict[str, "Value"]):
     spans: int
 
 
-Value: TypeAlias = "str | int | float | bool | None | Odd | Map | list[Value]"
+Value: TypeAlias = "str | int | float | bool | Odd | Map | list[Value] | None"
 Span: TypeAlias = tuple[int, int, int, int]
 
 BROKEN: Final = Odd(Oddity.BROKEN)
@@ -495,7 +495,10 @@ class _Builder:
     def _count(self, nodes: int, event: Any) -> None:
         self._nodes += nodes
         if self._nodes > MAX_NODES:
-            self._too_much(event, f"more than {MAX_NODES:,} values, aliases written out")
+            self._too_much(
+                event,
+                f"more than {MAX_NODES:,} values, each alias counted as what it stands for",
+            )
 
     def _too_much(self, event: Any, what: str) -> None:
         self._problem(
@@ -550,7 +553,7 @@ class _Builder:
 
 def _parser(data: bytes) -> Any:
     if yaml.__with_libyaml__:
-        return yaml.cyaml.CParser(data)
+        return yaml.CSafeLoader(data)
     return yaml.SafeLoader(data)
 
 
@@ -590,8 +593,10 @@ _PLAIN: Final = re.compile(
     | (?P<hex>    [-+]?0x[0-9a-fA-F_]+ )
     | (?P<octal>  [-+]?0[0-7_]+ )
     | (?P<binary> [-+]?0b[01_]+ )
-    | (?P<float>  [-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)? | \.[0-9][0-9_]*(?:[eE][-+][0-9]+)? )
-    | (?P<base60> [-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]* | [-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+ )
+    | (?P<float>  [-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?
+                | \.[0-9][0-9_]*(?:[eE][-+][0-9]+)? )
+    | (?P<base60> [-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*
+                | [-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+ )
     | (?P<notfinite> [-+]?\.(?:inf|Inf|INF) | \.(?:nan|NaN|NAN) )
     | (?P<date>   [0-9]{4}-[0-9]{2}-[0-9]{2}
                 | [0-9]{4}-[0-9]{1,2}-[0-9]{1,2} (?:[Tt]|[ \t]+) [0-9]{1,2}:[0-9]{2}:[0-9]{2}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Final
+from unicodedata import normalize
 
 from personasync.diagnostics import Diagnostic, Place, Severity
 from personasync.document import BROKEN, Document, Map, Odd, Oddity, Value, kind_of
@@ -21,6 +23,8 @@ _NUMBERS: Final = {
     "parallelism": "a whole number from 1 to 64",
     "maxCreates": "a whole number, 0 or more",
 }
+_QUOTE: Final = "quote it"
+_RATE: Final = "write COUNT/PERIOD, such as 20/10s, 5/s or 100/1m"
 _ID_FIELDS: Final = ("taskId", "audioId", "personaId")
 _ALIASES: Final = {
     "id": "audioId",
@@ -131,7 +135,9 @@ def _missing(document: Document, violation: Violation) -> Iterator[Diagnostic]:
     elif "personas" in missing:
         hint = "add personas:, and below it, indented, an entry for each persona"
     elif "audioId" in missing and "personaId" in value:
-        hint = "personaId is the ID of a persona that was made; audioId names the track it is made of"
+        hint = (
+            "personaId is the ID of a persona that was made; audioId names the track it is made of"
+        )
     names = missing[0] if len(missing) == 1 else ", ".join(missing[:-1]) + " and " + missing[-1]
     yield _error(
         "missing-field", f"{dotted(path)} has no {names}", _name_place(document, path), hint
@@ -180,9 +186,10 @@ def _wrong_type(document: Document, violation: Violation) -> Iterator[Diagnostic
     path, value = violation.path, violation.value
     place = _place(document, path)
     name = dotted(path)
-    if isinstance(value, (dict, list)) and path:
+    expects_scalar = violation.expected != "object"
+    if isinstance(value, (dict, list)) and path and not place.end_line and expects_scalar:
         place = document.key_place(_mapping_at(document, path[:-1]), str(path[-1]))
-    if violation.expected == "object":
+    if not expects_scalar:
         yield _not_a_mapping(path, value, place)
     elif value is None and _is_empty(place, document, path):
         yield _error("empty-value", f"{name} is empty", place, _empty_hint(path))
@@ -241,12 +248,19 @@ def _not_text(path: Path, value: Value, place: Place) -> Diagnostic:
             hint = "write the text on the same line, after the colon; quote it if it holds { or : "
             hint = hint.rstrip()
         return _error("wrong-type", f"{name} must be text, not {kind_of(value)}", place, hint)
-    return _error(
-        "not-text",
-        f"{name} must be text, but YAML reads this as {kind_of(value)}",
-        place,
-        "quote it",
-    )
+    message = f"{name} must be text, but YAML reads this as {kind_of(value)}"
+    return _error("not-text", message, place, _RATE if path[-1] == "rateLimit" else _QUOTE)
+
+
+def with_quoted(diagnostic: Diagnostic) -> Diagnostic:
+    """Return the diagnostic, its advice to quote something completed from its source line."""
+    place, source = diagnostic.place, diagnostic.source
+    if diagnostic.hint != _QUOTE or place is None or source is None:
+        return diagnostic
+    if place.end_line != place.line:
+        return diagnostic
+    text = source[place.column - 1 : place.end_column - 1]
+    return replace(diagnostic, hint=f"{_QUOTE}: {shown(text)}")
 
 
 def _not_a_number(path: Path, value: Value, place: Place) -> Diagnostic:
@@ -256,7 +270,9 @@ def _not_a_number(path: Path, value: Value, place: Place) -> Diagnostic:
         return _odd_number(name, wanted, value, place)
     if isinstance(value, str):
         hint = f"write {example}" if (example := _as_number(value)) else None
-        return _error("not-a-number", f"{name} must be {wanted}, not {_described(value)}", place, hint)
+        return _error(
+            "not-a-number", f"{name} must be {wanted}, not {_described(value)}", place, hint
+        )
     return _error("not-a-number", f"{name} must be {wanted}, not {_described(value)}", place)
 
 
@@ -264,7 +280,9 @@ def _as_number(text: str) -> str | None:
     """Return the number that a text such as ``30s`` or ``1e1`` was meant as."""
     text = text.strip()
     try:
-        number = float(text) if re.fullmatch(r"[0-9.]+([eE][0-9]+)?", text) else parse_duration(text)
+        number = (
+            float(text) if re.fullmatch(r"[0-9.]+([eE][0-9]+)?", text) else parse_duration(text)
+        )
     except ValueError:
         return None
     return f"{number:g} without quotes" if re.fullmatch("[0-9.]+", text) else f"{number:g}"
@@ -272,6 +290,8 @@ def _as_number(text: str) -> str | None:
 
 def _odd_number(name: str, wanted: str, value: Odd, place: Place) -> Diagnostic:
     text = _cut(value.text)
+    if value.oddity is Oddity.TOO_LARGE:
+        return _error("odd-number", f"{name} is too large a number", place)
     number = f"{value.meaning:g}" if value.meaning is not None else ""
     message, hint = f"{name} must be {wanted}, not {value.oddity}", None
     if value.oddity is Oddity.BASE_60:
@@ -320,8 +340,9 @@ def _bad_key(document: Document, path: Path, key: str) -> Diagnostic:
             place,
             "choose a shorter key; the persona's name can be as long as you like",
         )
-    slug = re.sub("[^A-Za-z0-9._-]+", "-", key).strip("._-")
-    hint = f"write {slug}; " if slug and slug not in mapping else ""
+    plain = normalize("NFKD", key).encode("ascii", "ignore").decode()
+    slug = re.sub("[^A-Za-z0-9._-]+", "-", plain).strip("._-")
+    hint = f"write {slug}: " if slug and slug not in mapping else ""
     wrong = next((c for c in key if not re.match("[A-Za-z0-9._-]", c)), None)
     reason = f"cannot begin with {key[0]}" if wrong is None else f"cannot hold {_character(wrong)}"
     return _error(
@@ -339,7 +360,7 @@ def _character(character: str) -> str:
 
 
 def _bad_rate(name: str, value: str, place: Place) -> Diagnostic:
-    hint = "write COUNT/PERIOD, such as 20/10s, 5/s or 100/1m"
+    hint = _RATE
     if value.strip() == "none":
         hint = "a manifest cannot lift the limit; --rate-limit none on the command line can"
     return _error("bad-rate", f"{name} is no rate: {shown(value)}", place, hint)
@@ -348,7 +369,11 @@ def _bad_rate(name: str, value: str, place: Place) -> Diagnostic:
 def _bad_id(name: str, field: str, value: str, place: Place) -> Diagnostic:
     if field == "personaId" and len(value) > 256:
         return _error("bad-id", f"{name} is longer than 256 characters", place)
-    pattern = "[^!-~]" if field == "personaId" else "[\\s\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]"
+    pattern = (
+        "[^!-~]"
+        if field == "personaId"
+        else "[\\s\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]"
+    )
     wrong = re.search(pattern, value)
     assert wrong is not None
     hint = "copy the ID again, just as the API gave it"

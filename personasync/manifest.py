@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,46 +23,13 @@ from personasync.document import (
     read_document,
 )
 from personasync.errors import ManifestError
-from personasync.explain import dotted, explain, shown
-from personasync.model import (
-    DEFAULT_VOCAL_END,
-    DEFAULT_VOCAL_START,
-    Manifest,
-    Persona,
-    PersonaRequest,
-    Settings,
-)
+from personasync.explain import explain, shown, with_quoted
+from personasync.model import Manifest, Persona, PersonaRequest, Settings
+from personasync.rules import Entry, entry_problems, unremarkable
 from personasync.schema import Check, compile_schema, load_schema, violations
 from personasync.units import Rate
 
-SHORTEST_SEGMENT: Final = 10
-"""Seconds; what the API's later documentation asks for at least (api.md §2)."""
-
-LONGEST_SEGMENT: Final = 30
-"""Seconds; what the API's later documentation asks for at most (api.md §2)."""
-
-SHORT_DESCRIPTION: Final = 15
-"""Characters; below this a description can hardly capture a style (api.md §1)."""
-
 _SUFFIXES: Final = (".yaml", ".yml")
-_UNPRINTABLE: Final = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff"
-_CONTROL: Final = re.compile(f"[{_UNPRINTABLE}\t\n\r]")
-_CONTROL_IN_PROSE: Final = re.compile(f"[{_UNPRINTABLE}\r]")
-_UNSEEN: Final = re.compile(
-    "[\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
-    "\u3164\ufeff\uffa0\U000e0000-\U000e007f]"
-    # A joiner belongs between letters or emoji of the scripts that need it.
-    "|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
-)
-_PLACEHOLDER: Final = re.compile(
-    r"\*\*|…|\.\.\.|<[^<>]*>"
-    r"|(?:x+(?:-x+)*|todo|tbd|fixme|changeme|change-me|placeholder|your[-_ ]?\w*[-_ ]?id)$",
-    re.IGNORECASE,
-)
-_EMPTY_WORDS: Final = re.compile(
-    r"\W*(?:todo|tbd|fixme|changeme|change me|placeholder|description|lorem ipsum\b.*)?\W*",
-    re.IGNORECASE | re.DOTALL,
-)
 
 
 def load_manifest(paths: Sequence[str | os.PathLike[str]]) -> Manifest:
@@ -202,7 +168,7 @@ def _sound(part: str, value: Value) -> dict[str, Any]:
     return {name: item for name, item in value.items() if name in fields and fields[name](item)}
 
 
-# The rules: what no schema can say
+# All files together
 
 
 class _Assembly:
@@ -210,13 +176,225 @@ class _Assembly:
 
     def __init__(self) -> None:
         self.diagnostics: list[Diagnostic] = []
-        self.omitted = 0
+        self._omitted = 0
         self._documents: list[Document] = []
         self._starts: list[int] = []  # how many personas came before each document
+        self._entries: list[Value] = []
         self._personas: list[Persona] = []
-        self._entries: list[tuple[Map, str]] = []
-        self._keys: dict[str, Place] = {}
-        self._audio_ids: dict[str, int] = {}
-        self._persona_ids: dict[str, int] = {}
-        self._names: dict[str, int] = {}
+        self._seen: dict[str, dict[str, int]] = {
+            name: {} for name in ("key", "audioId", "personaId", "name")
+        }
         self._settings: dict[str, tuple[Any, Place]] = {}
+
+    def read(self, file: str) -> None:
+        """Take in one file."""
+        data = _read_bytes(file)
+        if isinstance(data, Diagnostic):
+            self.diagnostics.append(data)
+            return
+        document = read_document(file, data)
+        self._documents.append(document)
+        self._starts.append(len(self._entries))
+        self.diagnostics += document.problems
+        self._omitted += document.omitted
+        if document.root is BROKEN:
+            return
+        sound = _checks().manifest(document.root)
+        if not sound:
+            problems, omitted = _shape_problems(document)
+            self.diagnostics += problems
+            self._omitted += omitted
+        if isinstance(document.root, Map):
+            self._take_settings(document, document.root)
+            self._take_personas(document, document.root, sound)
+
+    def finish(self, files: tuple[str, ...]) -> Manifest:
+        """Return the manifest, or raise ``ManifestError`` with all that was found."""
+        errors = sum(d.severity is Severity.ERROR for d in self.diagnostics)
+        diagnostics = self._reported()
+        if errors:
+            count = errors + self._omitted
+            message = f"the manifest has {count:,} error" + ("s" if count != 1 else "")
+            raise ManifestError(message, diagnostics=diagnostics)
+        settings = {name: value for name, (value, _) in self._settings.items()}
+        return Manifest(
+            personas=tuple(self._personas),
+            settings=Settings(
+                parallelism=settings.get("parallelism"),
+                rate_limit=settings.get("rateLimit"),
+                max_creates=settings.get("maxCreates"),
+            ),
+            files=files,
+            warnings=tuple(diagnostics),
+        )
+
+    def _reported(self) -> list[Diagnostic]:
+        """Return the diagnostics sorted by place, the source lines added, cut to what helps."""
+        errors = [d for d in self.diagnostics if d.severity is Severity.ERROR]
+        warnings = [d for d in self.diagnostics if d.severity is Severity.WARNING]
+        errors.sort(key=_by_place)
+        warnings.sort(key=_by_place)
+        kept = sorted((errors + warnings)[:MAX_PROBLEMS], key=_by_place)
+        for document in self._documents:
+            kept = document.with_sources(kept)
+        kept = [with_quoted(diagnostic) for diagnostic in kept]
+        omitted = self._omitted + len(errors) + len(warnings) - len(kept)
+        if omitted:
+            severity = Severity.ERROR if errors else Severity.WARNING
+            noun = "problem is" if omitted == 1 else "problems are"
+            message = f"{omitted:,} more {noun} not shown"
+            kept.append(Diagnostic(severity, "more-problems", message))
+        return kept
+
+    def _take_settings(self, document: Document, root: Map) -> None:
+        settings = root.get("settings")
+        for name, value in _sound("settings", settings).items():
+            assert isinstance(settings, Map)
+            meaning = Rate.parse(value) if name == "rateLimit" else int(value)
+            place = document.value_place(settings, name)
+            first, first_place = self._settings.setdefault(name, (meaning, place))
+            if first != meaning:
+                self.diagnostics.append(
+                    Diagnostic(
+                        Severity.ERROR,
+                        "contradicting-setting",
+                        f"settings.{name} is {value} here, and {first} in another file",
+                        place,
+                        "keep one of the two",
+                        (Related(f"settings.{name} is first given here", first_place),),
+                    )
+                )
+
+    def _take_personas(self, document: Document, root: Map, sound: bool) -> None:
+        personas = root.get("personas")
+        if not isinstance(personas, Map):
+            return
+        defaults = _sound("defaults", root.get("defaults"))
+        told: set[tuple[str, Place | None]] = set()  # what a default does wrong is told once
+        start = len(self._entries)
+        self._entries += personas.values()
+        for index, (key, value) in enumerate(personas.items()):
+            fields: dict[str, Any]
+            fields = value if sound else _sound("persona", value)  # type: ignore[assignment]
+            self._check_unique(start + index, key, fields)
+            if sound:
+                self._personas.append(_persona(document, personas, index, key, fields, defaults))
+            if not unremarkable(fields, defaults) and isinstance(value, Map):
+                entry = Entry(document, root, key, value, fields, defaults)
+                for problem in entry_problems(entry):
+                    if (problem.code, problem.place) not in told:
+                        told.add((problem.code, problem.place))
+                        self.diagnostics.append(problem)
+
+    # Uniqueness across files
+
+    def _check_unique(self, ordinal: int, key: str, fields: Mapping[str, Any]) -> None:
+        seen = self._seen
+        if seen["key"].setdefault(key, ordinal) != ordinal:
+            self._duplicate("key", key, ordinal)
+        for name in ("audioId", "personaId", "name"):
+            value = fields.get(name)
+            if value is not None and seen[name].setdefault(value, ordinal) != ordinal:
+                self._duplicate(name, value, ordinal)
+
+    def _duplicate(self, field: str, value: str, ordinal: int) -> None:
+        first = self._seen[field][value]
+        place, first_place = self._place(field, ordinal), self._place(field, first)
+        if place == first_place:  # one anchored value, used by two personas
+            place, first_place = self._place("key", ordinal), self._place("key", first)
+        severity, message, hint = _DUPLICATES[field]
+        self.diagnostics.append(
+            Diagnostic(
+                severity,
+                f"duplicate-{_CODES[field]}",
+                message.format(value=shown(value), key=self._key(ordinal)),
+                place,
+                hint,
+                (Related(f"first used here, by {self._key(first)}", first_place),),
+            )
+        )
+
+    def _locate(self, ordinal: int) -> tuple[Document, Map, int]:
+        number = bisect_right(self._starts, ordinal) - 1
+        document = self._documents[number]
+        root: Any = document.root
+        return document, root["personas"], ordinal - self._starts[number]
+
+    def _place(self, field: str, ordinal: int) -> Place:
+        document, personas, index = self._locate(ordinal)
+        entry = self._entries[ordinal]
+        if field == "key" or not isinstance(entry, Map):
+            return document.nth_key_place(personas, index)
+        return document.value_place(entry, field)
+
+    def _key(self, ordinal: int) -> str:
+        _, personas, index = self._locate(ordinal)
+        return list(personas)[index]
+
+
+_CODES: Final = {
+    "key": "key",
+    "audioId": "audio-id",
+    "personaId": "persona-id",
+    "name": "name",
+}
+_DUPLICATES: Final = {
+    "key": (
+        Severity.ERROR,
+        "the key {key} is used for two personas",
+        "give each its own key: all files are read as one manifest",
+    ),
+    "audioId": (
+        Severity.ERROR,
+        "personas.{key}.audioId is {value}, which another persona has too",
+        "each audio can produce one persona, once: remove one of the two, or give its own audioId",
+    ),
+    "personaId": (
+        Severity.ERROR,
+        "personas.{key}.personaId is {value}, which another persona has too",
+        "each persona has an ID of its own: correct one of the two",
+    ),
+    "name": (
+        Severity.WARNING,
+        "personas.{key}.name is {value}, which another persona has too",
+        "give each a name that tells them apart",
+    ),
+}
+
+
+def _by_place(diagnostic: Diagnostic) -> tuple[bool, Place | None, str]:
+    return (diagnostic.place is not None, diagnostic.place, diagnostic.message)
+
+
+def _read_bytes(file: str) -> bytes | Diagnostic:
+    try:
+        with open(file, "rb") as stream:
+            return stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        return _unreadable(file, error)
+
+
+def _persona(
+    document: Document,
+    personas: Map,
+    index: int,
+    key: str,
+    fields: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+) -> Persona:
+    get = fields.get
+    request = PersonaRequest(
+        fields["taskId"],
+        fields["audioId"],
+        fields["name"],
+        fields["description"],
+        get("vocalStart", defaults.get("vocalStart")),
+        get("vocalEnd", defaults.get("vocalEnd")),
+        get("style", defaults.get("style")),
+    )
+    place = document.nth_key_place(personas, index)
+    persona_id = get("personaId")
+    if persona_id is None:
+        return Persona(key, request, place)
+    assert isinstance(fields, Map)
+    return Persona(key, request, place, persona_id, document.value_place(fields, "personaId"))

@@ -21,12 +21,13 @@ FORMAT: Final = "personasync.plan/1"
 
 _NEW_PLAN: Final = "make a new one with `personasync plan --out FILE`"
 _NAMED: Final = 5
+_KINDS: Final = frozenset(kind.value for kind in ActionKind)
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class SavedAction:
-    """One action as it is written down; ``file`` and ``line`` are where the manifest asks for it."""
+    """One action as it is written down, with the file and line where the manifest asks for it."""
 
     kind: ActionKind
     key: str
@@ -136,9 +137,7 @@ def parse(text: str, name: str) -> SavedPlan:
     try:
         return _read_plan(document)
     except _OtherVersionError as error:
-        raise PlanError(
-            f"{name} was made by another version: {error}", hint=_NEW_PLAN
-        ) from None
+        raise PlanError(f"{name} was made by another version: {error}", hint=_NEW_PLAN) from None
     except ValueError as error:
         raise PlanError(f"{name} is not a usable plan: {error}", hint=_NEW_PLAN) from None
 
@@ -271,7 +270,7 @@ def _read_action(value: object, name: str) -> SavedAction:
     action = _object(value, name)
     whose = f"{name}'s"
     kind = _field(action, "action", str, whose)
-    if kind not in ActionKind:
+    if kind not in _KINDS:
         raise _OtherVersionError(f"{whose} action is {kind!r}, which this version does not know")
     source = action.get("source")
     place = {} if source is None else _object(source, f"{whose} source")

@@ -64,7 +64,7 @@ def violations(schema: Mapping[str, Any], value: Any) -> Iterator[Violation]:
     A name refused by ``propertyNames`` comes with the path of its mapping,
     and with the name as its value.
     """
-    from jsonschema import Draft7Validator  # noqa: PLC0415 - slow to load, and rarely needed
+    from jsonschema import Draft7Validator  # slow to load, and rarely needed
 
     for error in Draft7Validator(schema).iter_errors(value):
         yield Violation(

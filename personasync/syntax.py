@@ -22,6 +22,7 @@ _CONTROL: Final = re.compile(
     rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x84\x86-\x9f]|\xef\xbb\xbf|\xef\xbf[\xbe\xbf]"
 )
 _CONFLICT: Final = re.compile(rb"^(?:<{7}|>{7})(?: |$)", re.MULTILINE)
+_LONGEST_KEY: Final = 1024
 _WORD_KEY: Final = re.compile(r"\s*(?P<key>[\w.-]+)$")
 _JOINED: Final = re.compile(r"(?P<indent>\s*)(?P<key>[A-Za-z]\w*):(?P<value>[^\s/].*)$")
 
@@ -110,7 +111,7 @@ def _unreadable(file: str, data: bytes) -> Diagnostic:
 
 
 def _whole_file(file: str, code: str, message: str, hint: str | None) -> Diagnostic:
-    return Diagnostic(Severity.ERROR, code, message, Place(file, 1, 1), hint)
+    return Diagnostic(Severity.ERROR, code, message, Place(file, 0, 0), hint)
 
 
 def _at_offset(
@@ -247,7 +248,7 @@ def _bad_name(c: _Complaint) -> Diagnostic | None:
         c.context_column,
         len(value),
         "bad-alias" if what == "an alias" else "bad-anchor",
-        f"an unquoted {value[:1]} begins {what}, and {value[1:21] or 'nothing'} is no name for it",
+        f"an unquoted {value[:1]} begins {what}, and no name for it follows",
         f"quote it if it is meant as text: {_quoted(value)}",
     )
 
@@ -269,7 +270,7 @@ def _bad_tag(c: _Complaint) -> Diagnostic | None:
 def _bad_escape(c: _Complaint) -> Diagnostic | None:
     if "escape" not in c.problem and "hexdecimal" not in c.problem:
         return None
-    start = max(c.before.rfind("\\") + 1, 1)
+    start = c.column if c.rest.startswith("\\") else max(c.before.rfind("\\") + 1, 1)
     written = c.text[start - 1 : start + 1]
     if "unknown" in c.problem:
         message = f"{written} means nothing inside double quotes"
@@ -304,6 +305,9 @@ def _misplaced_colon(c: _Complaint) -> Diagnostic | None:
     if "mapping values are not allowed" not in c.problem:
         return None
     word = _WORD_KEY.match(c.before)
+    if word is not None and len(word["key"]) > _LONGEST_KEY:
+        place = (c.line, word.start("key") + 1, len(word["key"]))
+        return c.at(*place, "key-too-long", f"a key has at most {_LONGEST_KEY:,} characters")
     above = c.line_above(c.line)
     if word is not None and above is not None:
         number, text = above
@@ -382,7 +386,7 @@ def _after_quote(c: _Complaint) -> Diagnostic | None:
     hint = (
         "write an apostrophe inside single quotes twice, or use double quotes around the text"
         if apostrophe
-        else f"quote the whole value, or use the other kind of quotes: {_quoted_other(value)}"
+        else f"quote the whole value: {_quoted(value)}"
     )
     return c.here(
         "text-after-quote",
@@ -437,23 +441,22 @@ def _bad_indentation(c: _Complaint) -> Diagnostic | None:
 def _indentation(c: _Complaint, width: int, at: int) -> Diagnostic:
     above = c.line_above(c.line)
     if above is None:
-        return c.at(c.line, at, width, "bad-indentation", "this line is not indented as it should be")
+        return c.at(
+            c.line, at, width, "bad-indentation", "this line is not indented as it should be"
+        )
     number, text = above
     wanted = len(text) - len(text.lstrip())
+    hint = f"indent it by {_spaces(wanted)}" if wanted else "remove its indentation"
     if at - 1 == wanted:
         return c.at(c.line, at, width, "bad-indentation", "this line cannot stand here")
-    compared = "more" if at - 1 > wanted else "less"
-    hint = f"indent it by {_spaces(wanted)}, like line {number}"
-    if compared == "less":
-        hint += ", or like another line above it"
     return c.at(
         c.line,
         at,
         width,
         "bad-indentation",
-        f"this line is indented by {_spaces(at - 1)}, {compared} than line {number} "
-        f"and like no other line that it could belong to",
-        hint,
+        f"this line does not line up with line {number}: "
+        f"it is indented by {_spaces(at - 1)}, line {number} by {wanted or 'none'}",
+        f"{hint}, if it belongs beside line {number}",
     )
 
 
@@ -466,18 +469,21 @@ def _flow(c: _Complaint) -> Diagnostic | None:
         text = c.lines.get(c.context_line, "")
         value = text[c.context_column - 1 :].rstrip()
         what = "list" if bracket == "[" else "mapping"
+        hint = f"close it with {closing}"
+        if ":" not in value:
+            hint += f", or, if it is meant as text, quote it: {_quoted(value)}"
         return c.at(
             c.context_line,
             c.context_column,
             1,
             "unclosed-bracket",
             f"this {bracket} begins a {what} that is never closed",
-            f"close it with {closing}, or, if it is meant as text, quote it: {_quoted(value)}",
+            hint,
         )
     return c.here(
         "missing-comma",
-        f"a comma or {closing} is missing before {_short(c.rest.strip())}",
-        width=1,
+        f"a comma or {closing} is missing before this",
+        width=len(c.rest.rstrip()),
     )
 
 
@@ -487,12 +493,10 @@ def _no_value(c: _Complaint) -> Diagnostic | None:
     found = c.rest[:1]
     if not found:
         return c.here("missing-value", "a value is missing here")
-    return c.here(
-        "missing-value",
-        f"a value is missing before {found}",
-        f"quote it if it is meant as text: {_quoted(c.rest.strip())}",
-        width=1,
-    )
+    hint = None
+    if c.before.rstrip().endswith(":"):
+        hint = f"quote it if it is meant as text: {_quoted(c.rest.strip())}"
+    return c.here("missing-value", f"a value is missing before {found}", hint, width=1)
 
 
 def _question_mark(c: _Complaint) -> Diagnostic | None:
@@ -504,6 +508,17 @@ def _question_mark(c: _Complaint) -> Diagnostic | None:
         "an unquoted value cannot begin with a question mark and a space",
         f"quote it: {_quoted(value)}",
         width=len(value),
+    )
+
+
+def _after_value(c: _Complaint) -> Diagnostic | None:
+    if not _expected_key(c):
+        return None
+    return c.here(
+        "unexpected-text",
+        "this cannot follow the value before it",
+        "write each entry on a line of its own, and quote text that holds special characters",
+        width=len(c.rest.rstrip()),
     )
 
 
@@ -522,7 +537,8 @@ def _directive(c: _Complaint) -> Diagnostic | None:
 
 
 def _after_document(c: _Complaint) -> Diagnostic | None:
-    if "<document start>" not in c.problem:
+    above = c.line_above(c.line)
+    if "<document start>" not in c.problem or above is None or not above[1].startswith("..."):
         return None
     return c.here(
         "second-document",
@@ -549,8 +565,9 @@ _RECOGNISERS: Final[tuple[Callable[[_Complaint], Diagnostic | None], ...]] = (
     _no_value,
     _question_mark,
     _directive,
-    _bad_indentation,
     _after_document,
+    _bad_indentation,
+    _after_value,
 )
 
 
@@ -559,7 +576,7 @@ def _expected_key(c: _Complaint) -> bool:
 
 
 def _spaces(count: int) -> str:
-    return "1 space" if count == 1 else f"{count} spaces" if count else "no spaces"
+    return "1 space" if count == 1 else f"{count or 'no'} spaces"
 
 
 def _short(text: str) -> str:
@@ -567,9 +584,7 @@ def _short(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return the text in double quotes, as it would be written in YAML."""
+    """Return the text in quotes, as it would be written in YAML."""
+    if '"' in text and "'" not in text:
+        return f"'{_short(text)}'"
     return '"' + _short(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _quoted_other(text: str) -> str:
-    return "'" + _short(text).replace("'", "''") + "'"

@@ -11,10 +11,10 @@ from typing import Final
 import requests
 
 from personasync.api.classify import classify, kept
+from personasync.api.transport import EXCHANGE_ERRORS, Body, describe, new_session
 from personasync.credentials import ApiKey
 from personasync.model import PersonaRequest
 from personasync.outcome import Created, NotSent, Outcome, Unclear
-from personasync.api.transport import EXCHANGE_ERRORS, Body, describe, new_session
 
 PATH: Final = "/api/v1/generate/generate-persona"
 """Where a persona is made (api.md §1)."""

@@ -128,7 +128,7 @@ class _Run:
         self._failure: BaseException | None = None
 
     def carry_out(self) -> Account:
-        self._tell(self._event(EventKind.RUN_START, total=len(self._rows)))
+        self._tell(self._event(EventKind.RUN_START, total=self._total()))
         handling = signals_to(self._mailbox.put) if self._options.handle_signals else nullcontext()
         with handling:
             self._record_known_ids()
@@ -266,6 +266,9 @@ class _Run:
 
     def _event(self, kind: EventKind, **fields: Any) -> Event:
         return Event(kind, utc_now(), self._id, **fields)
+
+    def _total(self) -> int:
+        return sum(action.kind in APPLICABLE for action in self._rows)
 
     def _tell(self, event: Event) -> None:
         """Tell the listener; if it cannot hear, nothing more may happen unseen."""

@@ -92,7 +92,7 @@ def _wait(state: RetryCallState) -> float:
     hint = getattr(_outcome(state), "retry_after", None)
     if hint is None:
         return _backoff(state)
-    return float(hint) + random.uniform(0, _JITTER)  # noqa: S311 - jitter is no secret
+    return float(hint) + random.uniform(0, _JITTER)
 
 
 def _outcome(state: RetryCallState) -> Any:

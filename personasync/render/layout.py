@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -15,7 +15,6 @@ from personasync.state.entry import Entry
 _COMMAND_AT_START: Final = re.compile(r"^(\s*)::")
 _COMMAND_ANYWHERE: Final = re.compile(r"##(?=\w*\[)")
 _ANSWERED_ID: Final = re.compile(r'"personaId"\s*:\s*"([A-Za-z0-9][A-Za-z0-9._:-]{0,127})"')
-_INDENT: Final = "  "
 
 
 class Style(StrEnum):
@@ -110,11 +109,20 @@ def shell_word(text: str) -> str:
     return f"$'{printable(escaped)}'"
 
 
-def import_command(key: str, persona_id: str | None, command: str = "personasync") -> str:
-    """Return the command that records an ID; ``PERSONA_ID`` stands for one not known."""
-    end_of_options = "-- " if key.startswith("-") or (persona_id or "").startswith("-") else ""
-    word = "PERSONA_ID" if persona_id is None else shell_word(persona_id)
-    return f"{command} import {end_of_options}{shell_word(key)} {word}"
+def import_command(
+    key: str, persona_id: str | None, *, command: str = "personasync", options: Sequence[str] = ()
+) -> str:
+    """Return the command that records an ID; ``PERSONA_ID`` stands for one not known.
+
+    ``options`` are those, such as ``--state FILE``, that it must be given
+    again. Words that look like options stand behind ``--``.
+    """
+    words = [shell_word(key), "PERSONA_ID" if persona_id is None else shell_word(persona_id)]
+    given = [shell_word(option) for option in options]
+    looks_like_option = any(word.startswith("-") for word in words)
+    return " ".join(
+        [command, "import", *([*given, "--", *words] if looks_like_option else [*words, *given])]
+    )
 
 
 def answered_id(entry: Entry | None) -> str | None:

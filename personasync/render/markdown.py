@@ -1,8 +1,8 @@
 """A plan as a comment on a pull request: Markdown that no text in a manifest can steer.
 
 Text of unknown origin stands in ``<code>``, where GitHub and GitLab make no
-mentions, references, links or emoji, and all its ASCII punctuation is written
-as character references, which Markdown never takes for its own signs.
+mentions, references, links or emoji, and its punctuation is written as
+character references, which Markdown never takes for its own signs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MARKDOWN_MARKER: Final = "<!-- personasync plan -->"
 MARKDOWN_LIMIT: Final = 65_536
 """Characters that GitHub takes in a comment. Bytes are counted, which are never fewer."""
 
-_PUNCTUATION: Final = re.compile(r"[!-+./:-@\[-`{-~]")
+_PUNCTUATION: Final = re.compile(r"[!#$&*+.:<>@\[\\\]^_`{|}~]")
 _LONG: Final = 25
 _NAME_LIMIT: Final = 80
 _TEXT_LIMIT: Final = 240
@@ -31,7 +31,7 @@ _KEPT_FOR_NOTES: Final = 400
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A table that may have to be cut: ``subject`` is what its rows are, for the note that says so."""
+    """A table that may have to be cut; ``subject`` is what its rows are called then."""
 
     subject: str
     header: tuple[str, ...]
@@ -42,7 +42,7 @@ class _Table:
         whole = self._with(len(self.rows))
         if _size(whole) <= room:
             return whole
-        room -= _size(self._with(0))
+        room -= _size(self._with(1)) - _size(self.rows[0]) - 1
         kept = 0
         for row in self.rows:
             room -= _size(row) + 1
@@ -64,13 +64,14 @@ class _Table:
         return "".join(f"{line}\n" for line in ("", *lines))
 
 
-def render_markdown(plan: Plan, *, limit: int = MARKDOWN_LIMIT) -> str:
+def render_markdown(plan: Plan, *, limit: int = MARKDOWN_LIMIT, options: Sequence[str] = ()) -> str:
     """Return the plan as Markdown for a comment, in at most ``limit`` bytes of UTF-8.
 
     What does not fit is left out by whole rows, and counted. The summary and
-    the notes always stand; they need about 2,000 bytes.
+    the notes always stand; they need about 2,000 bytes. ``options`` are those
+    that a command it shows must be given again.
     """
-    rows = rows_of(plan)
+    rows = rows_of(plan, options)
     head = _head(summary_lines(plan))
     notes = "".join(_notes(notes_of(rows)))
     actions = _Table("actions", ("", "key", "action", "persona", "details"), _actions(rows))

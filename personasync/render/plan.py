@@ -8,7 +8,16 @@ from typing import Final
 
 from personasync.plan import ATTENTION, Plan
 from personasync.planfile import SavedPlan
-from personasync.render.layout import Style, display_width, json_text, pad, page, paint, shorten, wrap
+from personasync.render.layout import (
+    Style,
+    display_width,
+    json_text,
+    pad,
+    page,
+    paint,
+    shorten,
+    wrap,
+)
 from personasync.render.markdown import MARKDOWN_LIMIT, MARKDOWN_MARKER, render_markdown
 from personasync.render.rows import ChangedField, Row, notes_of, rows_of, summary_lines
 from personasync.render.text import printable
@@ -47,9 +56,14 @@ def render_json(plan: Plan, *, api: str, location: str) -> str:
     return json_text(SavedPlan.of(plan, api=api, location=location).to_json(), indent=2) + "\n"
 
 
-def render_text(plan: Plan, *, color: bool = False, width: int = 100) -> str:
-    """Return the plan for a terminal of ``width`` cells; it ends with a newline."""
-    rows = rows_of(plan)
+def render_text(
+    plan: Plan, *, color: bool = False, width: int = 100, options: Sequence[str] = ()
+) -> str:
+    """Return the plan for a terminal of ``width`` cells; it ends with a newline.
+
+    ``options`` are those that a command it shows must be given again.
+    """
+    rows = rows_of(plan, options)
     notes = [
         line
         for note in notes_of(row for row in rows if row.command is None)
@@ -109,12 +123,12 @@ def _change(change: ChangedField, width: int) -> Iterator[str]:
     yield f"{_INDENT}  wanted    {cut.wanted}"
 
 
-def render_github(plan: Plan) -> str:
+def render_github(plan: Plan, *, options: Sequence[str] = ()) -> str:
     """Return workflow commands: a warning for each (!) row at its line, a notice that sums up.
 
     GitHub shows the first ten warnings of a step; the log has them all.
     """
-    commands = [_warning(row) for row in rows_of(plan) if row.kind in ATTENTION]
+    commands = [_warning(row) for row in rows_of(plan, options) if row.kind in ATTENTION]
     notice = _command("notice", {"title": "personasync plan"}, summary_lines(plan))
     return "".join(f"{command}\n" for command in (*commands, notice))
 
@@ -122,7 +136,7 @@ def render_github(plan: Plan) -> str:
 def _warning(row: Row) -> str:
     changes = (change.around_difference(_ANNOTATION_ROOM) for change in row.changes)
     message = [
-        row.reason or row.kind,
+        row.reason,
         *(f"{change.field}: {change.recorded} -> {change.wanted}" for change in changes),
         f"{row.way_out}: {row.command}" if row.command else row.way_out,
     ]
@@ -151,12 +165,15 @@ class Setting:
     location: str
     color: bool = False
     width: int = 100
+    options: tuple[str, ...] = ()
 
 
 FORMATS: Final[Mapping[str, Callable[[Plan, Setting], str]]] = {
-    "text": lambda plan, setting: render_text(plan, color=setting.color, width=setting.width),
+    "text": lambda plan, setting: render_text(
+        plan, color=setting.color, width=setting.width, options=setting.options
+    ),
     "json": lambda plan, setting: render_json(plan, api=setting.api, location=setting.location),
-    "markdown": lambda plan, _: render_markdown(plan),
-    "github": lambda plan, _: render_github(plan),
+    "markdown": lambda plan, setting: render_markdown(plan, options=setting.options),
+    "github": lambda plan, setting: render_github(plan, options=setting.options),
 }
 """Every format of a plan by its name (design.md §7)."""

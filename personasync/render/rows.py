@@ -5,7 +5,7 @@ All texts here are printable already.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,6 +34,7 @@ _WAYS_OUT: Final[Mapping[ActionKind, str]] = {
     ),
     ActionKind.CONFLICT: "find its ID and record it, or use another audio",
 }
+_SHOWN_WAY_OUT: Final = "an answer that was kept shows its ID: record it, or use another audio"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,9 @@ class ChangedField:
         if max(display_width(self.recorded), display_width(self.wanted)) <= room:
             return self
         pairs = enumerate(zip(self.recorded, self.wanted, strict=False))
-        shared = min(len(self.recorded), len(self.wanted))
-        start = next((at for at, (one, other) in pairs if one != other), shared) - room // 4
+        lengths = len(self.recorded), len(self.wanted)
+        differ_at = next((at for at, (one, other) in pairs if one != other), min(lengths))
+        start = min(differ_at - room // 4, max(lengths) - room + 1)
         recorded, wanted = (
             shorten(f"…{value[start:]}" if start > 0 else value, room)
             for value in (self.recorded, self.wanted)
@@ -90,9 +92,13 @@ class Note:
         return "; ".join(part for part in (self.reason, self.way_out) if part)
 
 
-def rows_of(plan: Plan) -> tuple[Row, ...]:
-    """Return a row for each action of a plan but those that are ``unchanged``."""
-    return tuple(_row(each) for each in plan.actions if each.kind is not ActionKind.UNCHANGED)
+def rows_of(plan: Plan, options: Sequence[str] = ()) -> tuple[Row, ...]:
+    """Return a row for each action of a plan but those that are ``unchanged``.
+
+    ``options`` are those that a command of a row must be given again.
+    """
+    shown = (each for each in plan.actions if each.kind is not ActionKind.UNCHANGED)
+    return tuple(_row(each, options) for each in shown)
 
 
 def notes_of(rows: Iterable[Row]) -> tuple[Note, ...]:
@@ -123,8 +129,12 @@ def summary_lines(plan: Plan) -> tuple[str, ...]:
     )
 
 
-def _row(action: Action) -> Row:
-    in_conflict = action.kind is ActionKind.CONFLICT
+def _row(action: Action, options: Sequence[str]) -> Row:
+    way_out, command = _WAYS_OUT.get(action.kind, ""), None
+    if action.kind is ActionKind.CONFLICT:
+        persona_id = answered_id(action.entry)
+        command = import_command(action.key, persona_id, options=options)
+        way_out = _SHOWN_WAY_OUT if persona_id else way_out
     return Row(
         action.kind,
         _SYMBOLS[action.kind],
@@ -133,8 +143,8 @@ def _row(action: Action) -> Row:
         printable(_detail(action)),
         printable(action.reason or ""),
         tuple(map(_changed_field, action.changes)),
-        _WAYS_OUT.get(action.kind, ""),
-        import_command(action.key, answered_id(action.entry)) if in_conflict else None,
+        way_out,
+        command,
         action.place,
     )
 

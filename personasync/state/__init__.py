@@ -1,7 +1,7 @@
 """The state: entries, their fold, and the log that keeps them."""
 
 from personasync.state.entry import Entry, Header, Origin, Status
-from personasync.state.file import FileStateLog
+from personasync.state.file import FileStateLog, load_state
 from personasync.state.fold import State, fold
 from personasync.state.log import Holder, LogContents, StateLog
 
@@ -16,4 +16,5 @@ __all__ = [
     "StateLog",
     "Status",
     "fold",
+    "load_state",
 ]

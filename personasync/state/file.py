@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 
 from personasync.errors import StateError, StateWriteError
 from personasync.files import replace_file
 from personasync.state.appender import Appender
 from personasync.state.entry import Entry, Header, encode_entry, encode_header
-from personasync.state.fold import fold
+from personasync.state.fold import State, fold
 from personasync.state.lock import hold
 from personasync.state.log import Holder, LogContents
 from personasync.state.parse import ParsedLog, parse_log
@@ -32,6 +34,7 @@ class FileStateLog:
         self._rescue = RescueFiles(self._path)
         self._appender: Appender | None = None
         self._header: Header | None = None
+        self._opening = threading.Lock()
 
     @property
     def location(self) -> str:
@@ -170,12 +173,13 @@ class FileStateLog:
         replace_file(self._path, whole)
 
     def _open(self) -> Appender:
-        if self._appender is None:
-            if not self._bytes():
-                self._header = self._new_header()
-                replace_file(self._path, encode_header(self._header))
-            self._appender = Appender(self._path)
-        return self._appender
+        with self._opening:  # several workers may append first
+            if self._appender is None:
+                if not self._bytes():
+                    self._header = self._new_header()
+                    replace_file(self._path, encode_header(self._header))
+                self._appender = Appender(self._path)
+            return self._appender
 
     def _reopen(self) -> None:
         if self._appender is not None:
@@ -204,4 +208,12 @@ def _notes(name: str, parsed: ParsedLog, rescued: int, backup: Path) -> Iterator
     if rescued:
         yield f"{rescued} rescued entries were found beside {name} and are taken in"
     if parsed.header is None and backup.exists():
-        yield f"there is no state at {name}, but there is {name}.backup: copy it back to keep its IDs"
+        yield f"there is no state at {name}, but a {name}.backup: copy it back to keep its IDs"
+
+
+def load_state(path: str | PathLike[str], *, api: str | None = None) -> State:
+    """Read a state file and return what is known; with ``api``, only if it belongs to it.
+
+    A file that is not there is an empty state. Raises ``StateError``.
+    """
+    return FileStateLog(Path(path), api=api).read().fold()

@@ -1,0 +1,292 @@
+"""``personasync apply``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import click
+
+from personasync import planfile
+from personasync.cli.console import Console, is_terminal
+from personasync.cli.options import (
+    DURATION,
+    RATE,
+    api_options,
+    lock_option,
+    option,
+    selection_options,
+    shared_options,
+)
+from personasync.cli.planning import Selection
+from personasync.cli.workspace import Workspace
+from personasync.credentials import FILE_VARIABLE, KEY_VARIABLE, ApiKey, read_api_key
+from personasync.engine import DEFAULT_RATE, ApplyOptions, Listener, PersonaApi, apply
+from personasync.errors import ConfigurationError, PersonasyncError, StateWriteError
+from personasync.events import Account
+from personasync.model import SANDBOX_API, PersonaRequest, Settings
+from personasync.outcome import Outcome
+from personasync.plan import SPENDING, Plan, compute_plan
+from personasync.planfile import SavedPlan
+from personasync.render.account import render_account
+from personasync.render.plan import render_text
+from personasync.state import StateLog
+from personasync.units import Rate
+
+DEFAULT_PARALLELISM: Final = 4
+_PLAN_FILE_LIMIT: Final = 1 << 28
+
+
+@dataclass(frozen=True, slots=True)
+class _Timeouts:
+    """Seconds."""
+
+    connect: float
+    read: float
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  personasync apply                       # shows the plan and asks\n"
+    "  personasync apply --auto-approve        # in CI\n"
+    "  personasync apply plan.json             # just what `plan --out plan.json` said\n"
+    "  personasync apply --sandbox --auto-approve\n"
+    "\n"
+    "The API key comes from PERSONASYNC_API_KEY, or from the file that\n"
+    "PERSONASYNC_API_KEY_FILE names."
+)
+@click.argument("plan_file", required=False, type=click.Path(), metavar="[PLANFILE]")
+@option("--auto-approve", is_flag=True, environment=False, help="Do not ask.")
+@option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: one event a line.",
+)
+@option(
+    "--parallelism",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    help=f"Requests at a time.  [default: settings.parallelism, else {DEFAULT_PARALLELISM}]",
+)
+@option(
+    "--rate-limit",
+    type=RATE,
+    metavar="RATE",
+    help="Most requests in any period, or none."
+    f"  [default: settings.rateLimit, else {DEFAULT_RATE}]",
+)
+@option(
+    "--retry-for",
+    type=DURATION,
+    default="2m",
+    show_default=True,
+    help="How long to go on without a usable answer.",
+)
+@option("--connect-timeout", type=DURATION, default="10s", show_default=True, help="To connect.")
+@option("--read-timeout", type=DURATION, default="60s", show_default=True, help="For an answer.")
+@lock_option
+@selection_options
+@api_options
+@shared_options
+def command(
+    workspace: Workspace,
+    plan_file: str | None,
+    auto_approve: bool,
+    output_format: str,
+    parallelism: int | None,
+    rate_limit: tuple[Rate | None] | None,
+    retry_for: float,
+    connect_timeout: float,
+    read_timeout: float,
+    target: tuple[str, ...],
+    exclude: tuple[str, ...],
+    max_creates: int | None,
+    strict: bool,
+) -> int:
+    """Create what is missing and record the IDs; ask first."""
+    workspace.check_options()
+    saved = _read_plan(plan_file) if plan_file else None
+    workspace = _follow(workspace, saved)
+    selection = Selection(target, exclude, max_creates, strict)
+    manifest = workspace.load_manifest(strict=strict)
+    console = workspace.console
+    log = workspace.log()
+    with workspace.locked(log):
+        plan = compute_plan(manifest, workspace.read(log).fold())
+        if saved is not None:
+            plan = planfile.check_fresh(
+                saved, plan, api=workspace.api, location=str(workspace.state_path)
+            )
+        plan = selection.narrow(plan)
+        _show(console, plan, output_format)
+        selection.refuse_unsafe(plan)
+        with _api(workspace, plan, _Timeouts(connect_timeout, read_timeout)) as api:
+            if plan.applicable and not auto_approve:
+                _ask(console)
+            options = _options(manifest.settings, parallelism, rate_limit, retry_for)
+            with _listening(console, output_format) as listener:
+                account = apply(plan, log=log, api=api, options=options, listener=listener)
+            return _end(console, log, plan, account, output_format)
+
+
+def _read_plan(name: str) -> SavedPlan:
+    try:
+        with Path(name).open("rb") as file:
+            text = file.read(_PLAN_FILE_LIMIT).decode("utf-8", "replace")
+    except OSError as error:
+        raise PersonasyncError(
+            f"cannot read the plan {name}: {error.strerror}",
+            hint=f"save one with: personasync plan --out {name}",
+        ) from error
+    return planfile.parse(text, name)
+
+
+def _follow(workspace: Workspace, saved: SavedPlan | None) -> Workspace:
+    """Take manifest and state from a saved plan, where no option names them.
+
+    Never the base URL: a file must not decide where the key goes.
+    """
+    if saved is None:
+        return workspace
+    return replace(
+        workspace,
+        manifests=workspace.manifests or saved.files,
+        state=workspace.state or saved.location,
+        sandbox=workspace.sandbox or saved.api == SANDBOX_API,
+    )
+
+
+def _show(console: Console, plan: Plan, output_format: str) -> None:
+    if output_format == "json":
+        console.say(render_text(plan, color=console.remark_color, width=console.width))
+    else:
+        console.result(render_text(plan, color=console.result_color, width=console.width))
+
+
+@contextmanager
+def _api(workspace: Workspace, plan: Plan, timeouts: _Timeouts) -> Iterator[PersonaApi]:
+    """Yield the API that the plan needs: a real one, the sandbox's, or none at all."""
+    if not any(action.kind in SPENDING for action in plan.actions):
+        yield _NoApi()
+        return
+    from personasync.api.client import HttpApi
+
+    if not workspace.sandbox:
+        yield HttpApi(
+            workspace.api,
+            _require_key(),
+            connect_timeout=timeouts.connect,
+            read_timeout=timeouts.read,
+        )
+        return
+    from personasync.sandbox import Sandbox, SandboxConfig
+
+    workspace.console.say(
+        "This is a rehearsal: the sandbox, a stand-in for the API on this machine, makes the IDs."
+    )
+    with Sandbox(SandboxConfig(books=workspace.books_path)) as sandbox:
+        yield HttpApi(
+            sandbox.base_url,
+            ApiKey("sandbox"),
+            connect_timeout=timeouts.connect,
+            read_timeout=timeouts.read,
+        )
+
+
+class _NoApi:
+    """Stands where no request will be sent."""
+
+    def create(self, request: PersonaRequest) -> Outcome:
+        raise AssertionError(f"a request that no plan asked for: {request!r}")
+
+
+def _require_key() -> ApiKey:
+    key = read_api_key(os.environ)
+    if key is None:
+        raise ConfigurationError(
+            "there is no API key",
+            hint=f"set {KEY_VARIABLE}, or {FILE_VARIABLE} to the file that holds it;"
+            " or rehearse without one: personasync apply --sandbox",
+        )
+    return key
+
+
+def _ask(console: Console) -> None:
+    """Ask before anything is spent; raises unless the answer is ``yes``."""
+    if not is_terminal(sys.stdin):
+        raise PersonasyncError(
+            "nobody can be asked: standard input is not a terminal",
+            hint="say --auto-approve to apply without being asked",
+        )
+    console.complain(
+        "Apply this plan? Each audio can make a persona only once. Only 'yes' will be accepted."
+    )
+    click.echo("  Answer: ", nl=False, err=True)
+    if sys.stdin.readline().strip() != "yes":
+        raise PersonasyncError("not approved; nothing was changed")
+
+
+def _options(
+    settings: Settings,
+    parallelism: int | None,
+    rate_limit: tuple[Rate | None] | None,
+    retry_for: float,
+) -> ApplyOptions:
+    """Settle each setting: the option, else the manifest's, else the default."""
+    return ApplyOptions(
+        parallelism=parallelism or settings.parallelism or DEFAULT_PARALLELISM,
+        rate=rate_limit[0] if rate_limit else settings.rate_limit or DEFAULT_RATE,
+        retry_for=retry_for,
+        handle_signals=True,
+    )
+
+
+@contextmanager
+def _listening(console: Console, output_format: str) -> Iterator[Listener]:
+    from personasync.cli.progress import listening
+
+    with listening(console, output_format) as listener:
+        yield listener
+
+
+def _end(console: Console, log: StateLog, plan: Plan, account: Account, output_format: str) -> int:
+    if account.complete and plan.applicable:
+        _compact(console, log)
+    try:
+        text_color = console.remark_color if output_format == "json" else console.result_color
+        text = render_account(account, color=text_color)
+        if output_format == "json" or account.failure is not None:
+            console.complain(text)
+        else:
+            console.result(text)
+    finally:
+        if account.abandoned:
+            _leave(account.exit_code)
+    if account.failure is not None:
+        raise account.failure
+    return account.exit_code
+
+
+def _compact(console: Console, log: StateLog) -> None:
+    try:
+        log.compact()
+    except StateWriteError as error:
+        console.complain(
+            f"Warning: {error.message}. Every ID is recorded; only tidying the file up failed."
+        )
+
+
+def _leave(code: int) -> None:
+    """Leave at once: a worker may still write to the log, so nothing is closed under it."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(code)

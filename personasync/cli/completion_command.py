@@ -1,0 +1,23 @@
+"""``personasync completion``."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  personasync completion bash > ~/.local/share/bash-completion/completions/personasync\n"
+    '  personasync completion zsh > "${fpath[1]}/_personasync"\n'
+    "  personasync completion fish > ~/.config/fish/completions/personasync.fish"
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def command(context: click.Context, shell: str) -> None:
+    """Print the completion script of a shell; keys of the manifest included."""
+    completion = get_completion_class(shell)
+    if completion is None:
+        raise click.UsageError(f"there is no completion for {shell}")
+    group = context.find_root().command
+    click.echo(completion(group, {}, "personasync", "_PERSONASYNC_COMPLETE").source())

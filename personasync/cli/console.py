@@ -1,0 +1,77 @@
+"""Where words go: results to stdout, everything said about them to stderr."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TextIO
+
+import click
+
+_PLAIN_WIDTH: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """What may be shown: ``quiet`` leaves results and errors; ``verbose`` counts the ``-v``."""
+
+    no_color: bool = False
+    quiet: bool = False
+    verbose: int = 0
+
+    def result(self, text: str) -> None:
+        """Print a result."""
+        click.echo(text, nl=not text.endswith("\n"), color=self.color(sys.stdout))
+
+    def say(self, text: str) -> None:
+        """Remark on something, unless quiet."""
+        if not self.quiet:
+            self.complain(text)
+
+    def complain(self, text: str) -> None:
+        """Say what must be seen even when quiet."""
+        click.echo(text, nl=not text.endswith("\n"), err=True, color=self.color(sys.stderr))
+
+    def color(self, stream: TextIO | None) -> bool:
+        """Whether a stream is shown colours."""
+        return not self.no_color and wants_color(stream, os.environ)
+
+    @property
+    def result_color(self) -> bool:
+        """Whether results may be coloured."""
+        return self.color(sys.stdout)
+
+    @property
+    def remark_color(self) -> bool:
+        """Whether remarks may be coloured."""
+        return self.color(sys.stderr)
+
+    @property
+    def width(self) -> int:
+        """How wide a result may be: the terminal, or what suits a log."""
+        if is_terminal(sys.stdout) or "COLUMNS" in os.environ:
+            return shutil.get_terminal_size((_PLAIN_WIDTH, 24)).columns
+        return _PLAIN_WIDTH
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether there is someone watching a bar move."""
+        return not self.quiet and is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
+
+
+def wants_color(stream: TextIO | None, environment: Mapping[str, str]) -> bool:
+    """Decide on colour by the common rules: ``NO_COLOR``, ``FORCE_COLOR``, a terminal."""
+    if environment.get("NO_COLOR") or environment.get("TERM") == "dumb":
+        return False
+    return bool(environment.get("FORCE_COLOR")) or is_terminal(stream)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a stream is a terminal; a closed one is not."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False

@@ -1,0 +1,158 @@
+"""Options shared by several commands, each with its environment variable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+import click
+
+from personasync.cli.console import Console
+from personasync.cli.workspace import Workspace
+from personasync.units import Rate, parse_duration
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class DurationType(click.ParamType[Any]):
+    """A duration such as ``30s``; its value is in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the text, once."""
+        try:
+            return value if isinstance(value, float) else parse_duration(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class RateType(click.ParamType[Any]):
+    """A rate such as ``20/10s``, or ``none``; its value is a one-tuple, so ``None`` is unset."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the text, once."""
+        try:
+            return value if isinstance(value, tuple) else (Rate.parse(str(value)),)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+DURATION = DurationType()
+RATE = RateType()
+
+
+def option(*names: str, environment: bool = True, **settings: Any) -> Callable[[_F], _F]:
+    """Declare an option whose environment variable is ``PERSONASYNC_`` and its long name."""
+    if environment:
+        long = next(name for name in names if name.startswith("--")).split("/")[0]
+        settings.setdefault("envvar", "PERSONASYNC_" + long[2:].upper().replace("-", "_"))
+    return click.option(*names, **settings)
+
+
+def shared_options(command: _F) -> _F:
+    """Add the options of every command; the command gets them as one ``workspace``."""
+
+    @option(
+        "-f",
+        "--manifest",
+        multiple=True,
+        type=click.Path(),
+        metavar="PATH",
+        help="Manifest file or folder; may be repeated.  [default: personas.yaml]",
+    )
+    @option(
+        "--state",
+        type=click.Path(),
+        metavar="FILE",
+        help="State file.  [default: personas.state.jsonl beside the manifest]",
+    )
+    @option("--no-color", is_flag=True, help="Never colour; NO_COLOR does the same.")
+    @option("-q", "--quiet", is_flag=True, help="Only results and errors.")
+    @option("-v", "--verbose", count=True, help="Say more; the API key is never shown.")
+    @wraps(command)
+    def wrapper(
+        manifest: tuple[str, ...],
+        state: str | None,
+        no_color: bool,
+        quiet: bool,
+        verbose: int,
+        **options: Any,
+    ) -> Any:
+        console = Console(no_color, quiet, verbose)
+        if verbose:
+            _log_to_stderr()
+        workspace = Workspace(
+            console=console,
+            manifests=manifest,
+            state=state,
+            sandbox=options.pop("sandbox", False),
+            base_url=options.pop("base_url", None),
+            lock_timeout=options.pop("lock_timeout", 0.0),
+        )
+        return command(workspace, **options)
+
+    return wrapper  # type: ignore[return-value]
+
+
+def sandbox_option(command: _F) -> _F:
+    """Add ``--sandbox``."""
+    return option(
+        "--sandbox",
+        is_flag=True,
+        help="Use the embedded stand-in for the API, with a state of its own.",
+    )(command)
+
+
+def api_options(command: _F) -> _F:
+    """Add what chooses the API: ``--sandbox`` and ``--base-url``."""
+    return sandbox_option(
+        option(
+            "--base-url",
+            metavar="URL",
+            help="The API's base; https, or http to this machine."
+            "  [default: https://apibox.erweima.ai]",
+        )(command)
+    )
+
+
+def lock_option(command: _F) -> _F:
+    """Add ``--lock-timeout``."""
+    return option(
+        "--lock-timeout",
+        type=DURATION,
+        default="0s",
+        show_default=True,
+        help="How long to wait while another run holds the state.",
+    )(command)
+
+
+def selection_options(command: _F) -> _F:
+    """Add what narrows a plan and what refuses it."""
+    for decorate in reversed(
+        (
+            option(
+                "--target", multiple=True, metavar="KEY", help="Only this key or glob; repeatable."
+            ),
+            option("--exclude", multiple=True, metavar="KEY", help="Not this key or glob."),
+            option(
+                "--max-creates",
+                type=click.IntRange(min=0),
+                metavar="N",
+                help="Refuse a plan that would create more.",
+            ),
+            option("--strict", is_flag=True, help="Warnings and (!) rows are errors."),
+        )
+    ):
+        command = decorate(command)
+    return command
+
+
+def _log_to_stderr() -> None:
+    import logging
+
+    logging.basicConfig(format="%(relativeCreated)7.0f ms  %(message)s")
+    logging.getLogger("personasync").setLevel(logging.DEBUG)

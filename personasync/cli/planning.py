@@ -1,0 +1,58 @@
+"""What plan and apply have in common around a plan: narrowing, gates, files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from personasync.errors import PersonasyncError
+from personasync.files import replace_file
+from personasync.plan import Plan, refuse_unsafe, select
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The options that narrow a plan, and those that refuse it."""
+
+    targets: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    max_creates: int | None = None
+    strict: bool = False
+
+    def narrow(self, plan: Plan) -> Plan:
+        """Keep what was asked for; raises ``PlanError`` for a key that is not there."""
+        if not self.targets and not self.excludes:
+            return plan
+        return select(plan, self.targets, self.excludes)
+
+    def refuse_unsafe(self, plan: Plan) -> None:
+        """Raise ``PlanError`` if a gate refuses the plan; the option goes before the manifest."""
+        limit = self.max_creates
+        if limit is None:
+            limit = plan.manifest.settings.max_creates
+        refuse_unsafe(plan, strict=self.strict, max_creates=limit)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that was asked for, whole or not at all."""
+    data = text.encode("utf-8", "backslashreplace")
+    try:
+        if path.exists() and not path.is_file():  # a pipe or a device, such as /dev/stdout
+            path.write_bytes(data)
+        else:
+            replace_file(path.resolve(), data)
+    except OSError as error:
+        raise PersonasyncError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_step_summary(text: str) -> None:
+    """Append to the summary that GitHub shows for a job's step, if this is one."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not path:
+        return
+    try:
+        with Path(path).open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError as error:
+        raise PersonasyncError(f"cannot write {path}: {error.strerror or error}") from error

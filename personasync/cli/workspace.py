@@ -1,0 +1,121 @@
+"""What a command works on: which manifest, which state, which API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from personasync.base_url import parse_base_url
+from personasync.cli.console import Console
+from personasync.errors import ManifestError, UsageError
+from personasync.manifest import load_manifest
+from personasync.model import DEFAULT_BASE_URL, SANDBOX_API, Manifest
+from personasync.render.diagnostics import render_text
+from personasync.render.text import printable
+from personasync.state import FileStateLog, Holder, LogContents, State, StateLog
+
+DEFAULT_MANIFEST: Final = "personas.yaml"
+STATE_NAME: Final = "personas.state.jsonl"
+SANDBOX_STATE_NAME: Final = "personas.sandbox.state.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The shared options of a command, and what they lead to.
+
+    ``lock_timeout`` is in seconds.
+    """
+
+    console: Console
+    manifests: tuple[str, ...] = ()
+    state: str | None = None
+    sandbox: bool = False
+    base_url: str | None = None
+    lock_timeout: float = 0.0
+
+    @property
+    def manifest_paths(self) -> tuple[str, ...]:
+        """The files and folders that make up the manifest."""
+        return self.manifests or (DEFAULT_MANIFEST,)
+
+    @property
+    def has_manifest(self) -> bool:
+        """Whether there is a manifest to read: one was named, or the default is there."""
+        return bool(self.manifests) or Path(DEFAULT_MANIFEST).exists()
+
+    @property
+    def state_path(self) -> Path:
+        """The state file: the one named, else beside the first manifest."""
+        if self.state is not None:
+            return Path(self.state)
+        first = Path(self.manifest_paths[0])
+        folder = first if first.is_dir() else first.parent
+        return folder / (SANDBOX_STATE_NAME if self.sandbox else STATE_NAME)
+
+    @property
+    def books_path(self) -> Path:
+        """Where the embedded sandbox remembers what it made: beside its state."""
+        state = self.state_path
+        return state.with_name(state.name.removesuffix(".state.jsonl") + ".books.jsonl")
+
+    @property
+    def api(self) -> str:
+        """The API in use, as a state's header names it."""
+        return SANDBOX_API if self.sandbox else parse_base_url(self.base_url or DEFAULT_BASE_URL)
+
+    def load_manifest(self, *, strict: bool = False) -> Manifest:
+        """Load the manifest and say its warnings; under ``strict`` they are errors."""
+        if not self.has_manifest:
+            raise ManifestError(
+                f"there is no {DEFAULT_MANIFEST} here",
+                hint="name a manifest with -f, or write one to start from: personasync init",
+            )
+        manifest = load_manifest(self.manifest_paths)
+        if manifest.warnings and strict:
+            count = len(manifest.warnings)
+            raise ManifestError(
+                f"--strict: the manifest has {count} warning{'s' if count > 1 else ''}",
+                diagnostics=manifest.warnings,
+            )
+        if manifest.warnings:
+            color = self.console.remark_color
+            self.console.say(render_text(manifest.warnings, color=color))
+        return manifest
+
+    def log(self, *, any_api: bool = False) -> StateLog:
+        """Return the state log; with ``any_api`` whichever API it belongs to, unless one is set."""
+        free = any_api and not self.sandbox and self.base_url is None
+        return FileStateLog(self.state_path, api=None if free else self.api)
+
+    def read(self, log: StateLog) -> LogContents:
+        """Read a log and say what reading it found."""
+        contents = log.read()
+        for note in contents.notes:
+            self.console.say(f"Note: {printable(note)}")
+        return contents
+
+    def read_state(self, *, any_api: bool = False) -> State:
+        """Return the state as it is now, with no lock taken."""
+        return self.read(self.log(any_api=any_api)).fold()
+
+    @contextmanager
+    def locked(self, log: StateLog) -> Iterator[None]:
+        """Hold the state; whoever is waited for is named."""
+        with log.lock(timeout=self.lock_timeout, on_wait=self._say_holder):
+            yield
+
+    def check_options(self) -> None:
+        """Refuse options that contradict each other."""
+        if self.sandbox and self.base_url is not None:
+            raise UsageError(
+                "--sandbox and --base-url exclude each other",
+                hint="--sandbox starts a stand-in of its own; leave one of them out"
+                " (PERSONASYNC_BASE_URL counts)",
+            )
+
+    def _say_holder(self, holder: Holder | None) -> None:
+        held = f"held by {holder}" if holder else "held by another run"
+        self.console.complain(f"Waiting for the state {self.state_path}, {printable(held)}.")

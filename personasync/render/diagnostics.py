@@ -1,0 +1,192 @@
+"""Diagnostics as text for people, JSON for programs, and annotations for GitHub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+from rich.cells import cell_len
+
+from personasync.diagnostics import Diagnostic, Place, Severity
+from personasync.render.text import printable
+
+FORMAT: Final = "personasync.diagnostics/1"
+"""What a JSON document of diagnostics says of itself; see schemas/diagnostics.schema.json."""
+
+_WIDTH: Final = 100
+_BEFORE: Final = 40
+_LONGEST_MESSAGE: Final = 1000
+_TAB: Final = "    "
+
+_RESET: Final = "\x1b[0m"
+_STYLES: Final = {
+    Severity.ERROR: "\x1b[1;31m",
+    Severity.WARNING: "\x1b[1;33m",
+    "place": "\x1b[1m",
+    "message": "\x1b[1m",
+    "gutter": "\x1b[2m",
+    "related": "\x1b[36m",
+    "hint": "\x1b[1;36m",
+}
+
+_Paint = Callable[[str, str], str]
+
+
+def render_text(diagnostics: Sequence[Diagnostic], *, color: bool = False) -> str:
+    """Return diagnostics for people: where, what, the line with the value underlined, what to do.
+
+    Each begins with ``file:line:column: severity: message``, as compilers
+    write it and editors understand it; an empty line parts them.
+    """
+    paint = _painted if color else _plain
+    return "\n".join("\n".join(_block(d, paint)) + "\n" for d in diagnostics)
+
+
+def _plain(_: str, text: str) -> str:
+    return text
+
+
+def _painted(style: str, text: str) -> str:
+    return f"{_STYLES[style]}{text}{_RESET}"
+
+
+def _block(diagnostic: Diagnostic, paint: _Paint) -> Iterator[str]:
+    places = [diagnostic.place, *(related.place for related in diagnostic.related)]
+    gutter = max(2, *(len(str(place.line)) for place in places if place is not None), 0)
+    where = f"{paint('place', _where(diagnostic.place) + ':')} " if diagnostic.place else ""
+    message = paint("message", printable(diagnostic.message, _LONGEST_MESSAGE))
+    yield f"{where}{paint(diagnostic.severity, diagnostic.severity + ':')} {message}"
+    yield from _excerpt(
+        diagnostic.place, diagnostic.source, gutter, "^", diagnostic.severity, paint
+    )
+    for related in diagnostic.related:
+        message = printable(related.message, _LONGEST_MESSAGE)
+        yield f"  {paint('place', _where(related.place) + ':')} {message}"
+        yield from _excerpt(related.place, related.source, gutter, "-", "related", paint)
+    if diagnostic.hint is not None:
+        yield f"  {paint('hint', 'hint:')} {printable(diagnostic.hint, _LONGEST_MESSAGE)}"
+
+
+def _where(place: Place) -> str:
+    """Return the place, or only the file when it is about the file as a whole."""
+    return printable(str(place) if place.line else place.file)
+
+
+def _excerpt(
+    place: Place | None, source: str | None, gutter: int, mark: str, style: str, paint: _Paint
+) -> Iterator[str]:
+    """Yield the source line and the underline, as wide on a terminal as what it underlines."""
+    if place is None or not place.line or source is None or not source.strip():
+        return
+    start = min(max(place.column - 1, 0), len(source))
+    end = len(source.rstrip())
+    if place.end_line == place.line:
+        end = min(place.end_column - 1, len(source))
+    elif not place.end_line:
+        end = start + 1
+    first, last = _window(source, start)
+    before = ("…" if first else "") + _shown(source[first:start])
+    marked = _shown(source[start : min(max(end, start + 1), last)])
+    after = _shown(source[min(max(end, start + 1), last) : last].rstrip())
+    after += "…" if last < len(source) else ""
+    bar = paint("gutter", f"{place.line:>{gutter + 1}} |")
+    yield f"{bar} {before}{marked}{after}".rstrip()
+    underline = paint(style, mark * max(1, cell_len(marked)))
+    yield f"{paint('gutter', ' ' * (gutter + 1) + ' |')} {' ' * cell_len(before)}{underline}"
+
+
+def _window(source: str, start: int) -> tuple[int, int]:
+    """Return which part of a long line to show: some of what is before ``start``, more after."""
+    if len(source) <= _WIDTH:
+        return 0, len(source)
+    first = max(0, min(start - _BEFORE, len(source) - _WIDTH))
+    return first, min(len(source), first + _WIDTH)
+
+
+def _shown(text: str) -> str:
+    return _TAB.join(printable(part) for part in text.split("\t"))
+
+
+def render_json(diagnostics: Sequence[Diagnostic]) -> str:
+    """Return diagnostics as one JSON document, in ASCII; its schema is published."""
+    errors = sum(d.severity is Severity.ERROR for d in diagnostics)
+    document = {
+        "format": FORMAT,
+        "summary": {"errors": errors, "warnings": len(diagnostics) - errors},
+        "diagnostics": [_to_json(diagnostic) for diagnostic in diagnostics],
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _to_json(diagnostic: Diagnostic) -> dict[str, Any]:
+    return {
+        "severity": str(diagnostic.severity),
+        "code": diagnostic.code,
+        "message": diagnostic.message,
+        "place": _place_to_json(diagnostic.place),
+        "hint": diagnostic.hint,
+        "related": [
+            {"message": related.message, "place": _place_to_json(related.place)}
+            for related in diagnostic.related
+        ],
+    }
+
+
+def _place_to_json(place: Place | None) -> dict[str, Any] | None:
+    if place is None:
+        return None
+    document: dict[str, Any] = {"file": place.file}
+    if place.line:
+        document |= {"line": place.line, "column": place.column}
+    if place.end_line:
+        document |= {"endLine": place.end_line, "endColumn": place.end_column}
+    return document
+
+
+def render_github(diagnostics: Sequence[Diagnostic]) -> str:
+    """Return diagnostics as GitHub workflow commands, which annotate the lines they are about.
+
+    Whatever text they hold stays inside its own command.
+    """
+    return "".join(f"{_annotation(diagnostic)}\n" for diagnostic in diagnostics)
+
+
+def _annotation(diagnostic: Diagnostic) -> str:
+    properties = {**_span_properties(diagnostic.place), "title": f"personasync {diagnostic.code}"}
+    lines = [diagnostic.message]
+    lines += [f"{_where(related.place)}: {related.message}" for related in diagnostic.related]
+    lines += [f"hint: {diagnostic.hint}"] if diagnostic.hint is not None else []
+    message = "%0A".join(_github_data(line) for line in lines)
+    settings = ",".join(f"{name}={_github_property(value)}" for name, value in properties.items())
+    return f"::{diagnostic.severity} {settings}::{message}"
+
+
+def _span_properties(place: Place | None) -> dict[str, str]:
+    if place is None:
+        return {}
+    if not place.line:
+        return {"file": place.file}
+    properties = {"file": place.file, "line": str(place.line)}
+    one_line = place.end_line in (0, place.line)
+    properties["endLine"] = str(place.end_line or place.line)
+    if one_line:  # GitHub takes columns only where there is one line
+        properties["col"] = str(place.column)
+        properties["endColumn"] = str(place.end_column or place.column + 1)
+    return properties
+
+
+def _github_data(text: str) -> str:
+    return printable(text, _LONGEST_MESSAGE).replace("%", "%25")
+
+
+def _github_property(text: str) -> str:
+    return printable(text).replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
+
+
+DIAGNOSTIC_FORMATS: Final[dict[str, Callable[[Sequence[Diagnostic]], str]]] = {
+    "text": render_text,
+    "json": render_json,
+    "github": render_github,
+}
+"""The renderers by the names that ``--format`` takes."""

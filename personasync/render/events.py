@@ -1,0 +1,112 @@
+"""The events of an apply: one JSON object a line for scripts, one line of text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from personasync.events import Account, Event, EventKind, Result
+from personasync.render.layout import defuse, import_command, json_text, without_none
+from personasync.render.text import printable
+from personasync.units import format_duration
+
+_COUNT_NAMES: Final[Mapping[Result, str]] = {
+    Result.CREATED: "created",
+    Result.IMPORTED: "imported",
+    Result.RENAMED: "renamed",
+    Result.FAILED: "failed",
+    Result.CONFLICT: "conflict",
+    Result.UNKNOWN: "unknown",
+    Result.NOT_ATTEMPTED: "notAttempted",
+}
+
+
+def render_json(event: Event) -> str:
+    """Return an event as one line of JSON in plain ASCII, without a newline (design.md §7).
+
+    Fields that have no value are left out.
+    """
+    fields: dict[str, object | None] = {
+        "event": event.kind.value,
+        "at": event.at,
+        "run": event.run,
+        "key": event.key,
+        "audioId": event.audio_id,
+        "personaId": event.persona_id,
+        "previousKey": event.previous_key,
+        "attempt": event.attempt,
+        "wait": None if event.wait is None else round(event.wait, 3),
+        "code": event.code,
+        "reason": event.reason,
+        "rescued": event.rescued,
+        "total": event.total,
+        **(_account_fields(event.account) if event.account else {}),
+    }
+    return json_text(without_none(fields))
+
+
+def render_text(event: Event, *, options: Sequence[str] = ()) -> str | None:
+    """Return an event as one line of text; ``None`` for the end, which the account tells.
+
+    ``options`` are those that a command it shows must be given again.
+    """
+    said = _said(event, options)
+    if said is None:
+        return None
+    return defuse(printable(f"{event.key}: {said}" if event.key is not None else said))
+
+
+def _account_fields(account: Account) -> dict[str, object | None]:
+    counts = account.counts()
+    return {
+        **{name: counts[result] for result, name in _COUNT_NAMES.items()},
+        "exitCode": account.exit_code,
+        "stopped": account.stopped,
+    }
+
+
+def _said(event: Event, options: Sequence[str]) -> str | None:
+    match event.kind:
+        case EventKind.RUN_START:
+            total = event.total or 0
+            return f"run {event.run}: {total} persona{'' if total == 1 else 's'} to act on"
+        case EventKind.CREATE_START:
+            return "creating"
+        case EventKind.CREATE_RETRY:
+            return (
+                f"retry in {_seconds(event.wait or 0)} (attempt {event.attempt}){_because(event)}"
+            )
+        case EventKind.CREATE_DONE:
+            return f"created {event.persona_id}{_kept(event, options)}"
+        case EventKind.CREATE_FAILED:
+            return f"failed{_because(event)}"
+        case EventKind.CREATE_CONFLICT:
+            return f"in conflict{_because(event)}"
+        case EventKind.CREATE_UNKNOWN:
+            return f"outcome unknown{_because(event)}"
+        case EventKind.IMPORTED:
+            return f"imported {event.persona_id}"
+        case EventKind.RENAMED:
+            was = f", before {event.previous_key}" if event.previous_key else ""
+            return f"renamed{was}"
+        case EventKind.RUN_END:
+            return None
+
+
+def _because(event: Event) -> str:
+    return f": {event.reason}" if event.reason else ""
+
+
+def _kept(event: Event, options: Sequence[str]) -> str:
+    """Say where an outcome is that the state does not hold, and how to record its ID."""
+    if event.rescued is None:
+        return ""
+    where = f"kept in {event.rescued}" if event.rescued else "kept nowhere but here"
+    told = f"; not in the state, which could not be written, but {where}"
+    if event.persona_id is None or event.key is None:
+        return told
+    return f"{told}; to record it: {import_command(event.key, event.persona_id, options=options)}"
+
+
+def _seconds(wait: float) -> str:
+    return f"{wait:.1f}s" if wait < 10 else format_duration(wait)

@@ -1,0 +1,89 @@
+"""Recorded IDs in the forms that scripts read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from personasync.errors import PersonasyncError
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One recorded persona, as scripts get it."""
+
+    key: str
+    persona_id: str
+    audio_id: str
+    task_id: str | None
+    name: str | None
+
+
+def render_text(outputs: Sequence[Output]) -> str:
+    """Return a line each: key, tab, ID."""
+    return "".join(f"{output.key}\t{output.persona_id}\n" for output in outputs)
+
+
+def render_json(outputs: Sequence[Output]) -> str:
+    """Return ``{key: {"personaId", "audioId", "taskId", "name"}}`` (design.md §7)."""
+    document = {
+        output.key: {
+            "personaId": output.persona_id,
+            "audioId": output.audio_id,
+            "taskId": output.task_id,
+            "name": output.name,
+        }
+        for output in outputs
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def render_csv(outputs: Sequence[Output]) -> str:
+    """Return RFC 4180 lines under a header: key, personaId, audioId, taskId, name."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["key", "personaId", "audioId", "taskId", "name"])
+    for output in outputs:
+        writer.writerow(
+            [output.key, output.persona_id, output.audio_id, output.task_id, output.name]
+        )
+    return text.getvalue()
+
+
+def render_env(outputs: Sequence[Output]) -> str:
+    """Return assignments that are safe to ``source``: ``PERSONA_NEON_SIREN='…'``.
+
+    Raises ``PersonasyncError`` when two keys would make the same variable.
+    """
+    variables: dict[str, Output] = {}
+    for output in outputs:
+        name = variable_name(output.key)
+        if name in variables:
+            raise PersonasyncError(
+                f"the keys {variables[name].key!r} and {output.key!r} both become ${name}",
+                hint="use --format json, or rename one of them",
+            )
+        variables[name] = output
+    return "".join(
+        f"{name}={shlex.quote(output.persona_id)}\n" for name, output in variables.items()
+    )
+
+
+def variable_name(key: str) -> str:
+    """Return the environment variable of a key: ``neon-siren`` is ``PERSONA_NEON_SIREN``."""
+    return "PERSONA_" + re.sub(r"[^A-Z0-9]", "_", key.upper(), flags=re.ASCII)
+
+
+FORMATS: Final[Mapping[str, Callable[[Sequence[Output]], str]]] = {
+    "text": render_text,
+    "json": render_json,
+    "csv": render_csv,
+    "env": render_env,
+}
+"""Every format of ``personasync output`` by its name."""

@@ -1,0 +1,57 @@
+"""What holds for every test: no network but loopback, no home folder, a clean environment."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.support import Tool, clean_environment
+
+
+class ReachedOut(AssertionError):
+    """A test tried to leave this machine."""
+
+
+def _refuse_the_world(address: object) -> None:
+    if not isinstance(address, tuple):
+        return  # a Unix socket
+    host = str(address[0])
+    try:
+        allowed = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        allowed = host == "localhost"
+    if not allowed:
+        raise ReachedOut(f"a test tried to reach {host}")
+
+
+@pytest.fixture(autouse=True)
+def _guard(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    home = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if name not in clean_environment(home):
+            monkeypatch.delenv(name)
+    for name, value in clean_environment(home).items():
+        monkeypatch.setenv(name, value)
+
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+
+    def guarded(self: socket.socket, address: object) -> None:
+        _refuse_the_world(address)
+        connect(self, address)
+
+    def guarded_ex(self: socket.socket, address: object) -> int:
+        _refuse_the_world(address)
+        return connect_ex(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded_ex)
+
+
+@pytest.fixture
+def tool(tmp_path: Path) -> Tool:
+    """The installed command, in an empty folder."""
+    return Tool(tmp_path)

@@ -1,0 +1,502 @@
+"""A plan in every format: whole outputs, and no text that steers whoever reads them."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from rich.cells import cell_len
+
+from personasync.diagnostics import Place
+from personasync.model import Manifest, Persona, PersonaRequest
+from personasync.plan import Plan, compute_plan
+from personasync.render.plan import (
+    FORMATS,
+    MARKDOWN_MARKER,
+    Setting,
+    render_github,
+    render_json,
+    render_markdown,
+    render_text,
+)
+from personasync.state.entry import Entry, Header, Origin, Status
+from personasync.state.fold import State
+
+API = "https://api.example"
+SCHEMA = json.loads(
+    (Path(__file__).parents[3] / "schemas" / "plan.schema.json").read_text(encoding="utf-8")
+)
+SETTING = Setting(api=API, location="personas.state.jsonl")
+
+
+def request(audio_id: str, name: str = "Neon Siren", **fields: object) -> PersonaRequest:
+    given: dict[str, object] = {"description": "A bright voice with wide synths", **fields}
+    return PersonaRequest("task-1", audio_id, name, **given)  # type: ignore[arg-type]
+
+
+def persona(key: str, audio_id: str, line: int = 1, **fields: object) -> Persona:
+    persona_id = fields.pop("persona_id", None)
+    place = Place("personas.yaml", line, 3)
+    return Persona(key, request(audio_id, **fields), place, persona_id)  # type: ignore[arg-type]
+
+
+def entry(key: str, audio_id: str, status: Status = Status.CREATED, **fields: object) -> Entry:
+    if status is Status.CREATED:
+        fields = {"persona_id": f"id-{audio_id}", "origin": Origin.APPLY, **fields}
+    sent = {name: fields.pop(name) for name in ("name", "description") if name in fields}
+    return Entry(audio_id, key, status, request=request(audio_id, **sent), **fields)  # type: ignore[arg-type]
+
+
+def plan(personas: list[Persona], entries: list[Entry]) -> Plan:
+    known = {each.audio_id: each for each in entries}
+    header = Header("lineage-1", API) if entries else None
+    return compute_plan(Manifest(tuple(personas), files=("personas.yaml",)), State(header, known))
+
+
+@pytest.fixture
+def every_action() -> Plan:
+    return plan(
+        [
+            persona("neon-siren", "a1", 5),
+            persona("refused", "a2", 12, name="Too Long"),
+            persona("night", "a3", 19, name="夜の歌姫"),
+            persona("adopted", "a4", 26, name="Old Friend", persona_id="p-4"),
+            persona("new-key", "a5", 33, name="ร้องเพลง ✨"),
+            persona("glass", "a6", 40, name="Glass Choir", vocal_end=25),
+            persona("lost", "a7", 47, name="Lost One"),
+            persona("ok", "a8", 54),
+        ],
+        [
+            entry("refused", "a2", Status.FAILED, code=413, message="text too long"),
+            entry("night", "a3", Status.PENDING, name="夜の歌姫"),
+            entry("old-key", "a5", name="ร้องเพลง ✨"),
+            entry("glass", "a6", name="Glass Chor"),
+            entry("lost", "a7", Status.CONFLICT, name="Lost One", code=409),
+            entry("ok", "a8"),
+            entry("gone", "a9", name="Gone"),
+        ],
+    )
+
+
+TEXT = """\
+  + neon-siren  create    Neon Siren
+  + refused     create    Too Long     refused before: 413 text too long
+  + night       resume    夜の歌姫
+  < adopted     import    Old Friend   p-4 (the manifest gives its ID)
+  > new-key     rename    ร้องเพลง ✨   old-key -> new-key
+  ! glass       changed   Glass Choir
+      name: "Glass Chor" -> "Glass Choir"
+      vocalEnd: 30 -> 25
+  ! lost        conflict  Lost One
+      this audio made a persona somewhere else, and the API gives an ID only once
+      find its ID and record it, or use another audio:
+        personasync import lost PERSONA_ID
+  ! gone        removed   Gone         id-a9
+
+resume: an earlier request's outcome is unknown; asking again is safe
+changed: already created, and the API cannot change a persona; put it back as it was (`personasync
+  state show KEY` prints it), or use another audio
+removed: no longer in the manifest; it stays, since the API cannot delete; put it back into the
+  manifest, or hide it with `personasync state rm KEY`, which keeps its ID
+
+Plan: 2 to create, 1 to resume, 1 to import, 1 to rename. 1 unchanged.
+Needs attention: 1 changed, 1 removed, 1 in conflict.
+"""
+
+
+def test_text(every_action: Plan) -> None:
+    assert render_text(every_action) == TEXT
+
+
+def test_columns_align_by_cells_whatever_the_script(every_action: Plan) -> None:
+    lines = [
+        line for line in render_text(every_action).splitlines() if re.match(r"  [+<>!] ", line)
+    ]
+    starts = {
+        cell_len(line[: line.index(detail)])
+        for line in lines
+        for detail in ("refused before", "p-4", "old-key ->", "id-a9")
+        if detail in line
+    }
+    assert starts == {39}
+
+
+def test_text_fits_a_narrow_terminal(every_action: Plan) -> None:
+    text = render_text(every_action, width=48)
+    ending = text.index("\nPlan: ")
+    assert [line for line in text[:ending].splitlines() if cell_len(line) > 48] == []
+    assert "  > new-key     rename    ร้องเพลง ✨\n      old-key -> new-key\n" in text
+
+
+def test_color_adds_nothing_but_color(every_action: Plan) -> None:
+    colored = render_text(every_action, color=True)
+    assert "  \x1b[32m+\x1b[0m neon-siren" in colored
+    assert "\x1b[33mNeeds attention: 1 changed, 1 removed, 1 in conflict.\x1b[0m\n" in colored
+    assert re.sub(r"\x1b\[\d*m", "", colored) == render_text(every_action)
+
+
+@pytest.mark.parametrize(
+    ("personas", "entries", "text"),
+    [
+        ([], [], "No changes. Every persona in the manifest is recorded.\n"),
+        (
+            [persona("a", "a1")],
+            [entry("a", "a1")],
+            "No changes. Every persona in the manifest is recorded.\n",
+        ),
+        (
+            [],
+            [entry("gone", "a1")],
+            "  ! gone  removed   Neon Siren  id-a1\n"
+            "\n"
+            "removed: no longer in the manifest; it stays, since the API cannot delete; put it back"
+            " into the\n"
+            "  manifest, or hide it with `personasync state rm KEY`, which keeps its ID\n"
+            "\n"
+            "No changes. Every persona in the manifest is recorded.\n"
+            "Needs attention: 0 changed, 1 removed, 0 in conflict.\n",
+        ),
+        (
+            [persona("a", "a1")],
+            [entry("a", "a1", Status.CONFLICT, answer='{"data": {"personaId": "p-1", "na')],
+            "  ! a  conflict  Neon Siren\n"
+            "      this audio made a persona somewhere else, and the API gives an ID only once\n"
+            "      an answer that was kept shows its ID: record it, or use another audio:\n"
+            "        personasync import a p-1 --state 'my state'\n"
+            "\n"
+            "Plan: 0 to create, 0 to resume, 0 to import, 0 to rename. 0 unchanged.\n"
+            "Needs attention: 0 changed, 0 removed, 1 in conflict.\n",
+        ),
+    ],
+    ids=["empty", "recorded", "removed", "conflict"],
+)
+def test_text_ends_with_what_the_contract_says(
+    personas: list[Persona], entries: list[Entry], text: str
+) -> None:
+    assert render_text(plan(personas, entries), options=("--state", "my state")) == text
+
+
+def test_a_long_change_shows_where_the_values_begin_to_differ() -> None:
+    before = "long ago and far away, " * 20
+    shown = render_text(
+        plan(
+            [persona("a", "a1", description=f"{before}a choir of glass")],
+            [entry("a", "a1", description=f"{before}a choir of steel")],
+        ),
+        width=60,
+    )
+    assert (
+        "      description:\n"
+        '        recorded  … ago and far away, a choir of steel"\n'
+        '        wanted    … ago and far away, a choir of glass"\n'
+    ) in shown
+
+
+def test_ten_thousand_unchanged_are_counted_and_not_listed() -> None:
+    numbers = range(10_000)
+    many = plan(
+        [persona(f"k{n}", f"a{n}") for n in numbers], [entry(f"k{n}", f"a{n}") for n in numbers[1:]]
+    )
+    assert render_text(many) == (
+        "  + k0  create    Neon Siren\n"
+        "\n"
+        "Plan: 1 to create, 0 to resume, 0 to import, 0 to rename. 9999 unchanged.\n"
+    )
+
+
+def test_json() -> None:
+    changed = plan(
+        [persona("a", "a1", 5, name="夜", style="Pop"), persona("b", "a2", 12)],
+        [entry("a", "a1"), entry("gone", "a3")],
+    )
+    text = render_json(changed, api=API, location="personas.state.jsonl")
+    document = json.loads(text)
+    jsonschema.validate(document, SCHEMA)
+    digests = document["manifest"].pop("digest"), document["state"].pop("digest")
+    assert digests[1] == changed.state.digest()
+    assert document == {
+        "format": "personasync.plan/1",
+        "manifest": {"files": ["personas.yaml"]},
+        "state": {"location": "personas.state.jsonl", "lineage": "lineage-1"},
+        "api": API,
+        "summary": {
+            "create": 1,
+            "resume": 0,
+            "import": 0,
+            "rename": 0,
+            "unchanged": 0,
+            "changed": 1,
+            "removed": 1,
+            "conflict": 0,
+        },
+        "actions": [
+            {
+                "action": "changed",
+                "key": "a",
+                "audioId": "a1",
+                "taskId": "task-1",
+                "personaId": "id-a1",
+                "changes": [
+                    {"field": "name", "recorded": "Neon Siren", "wanted": "夜"},
+                    {"field": "style", "recorded": None, "wanted": "Pop"},
+                ],
+                "reason": "already created, and the API cannot change a persona",
+                "source": {"file": "personas.yaml", "line": 5},
+            },
+            {
+                "action": "create",
+                "key": "b",
+                "audioId": "a2",
+                "taskId": "task-1",
+                "personaId": None,
+                "changes": [],
+                "reason": None,
+                "source": {"file": "personas.yaml", "line": 12},
+            },
+            {
+                "action": "removed",
+                "key": "gone",
+                "audioId": "a3",
+                "taskId": "task-1",
+                "personaId": "id-a3",
+                "changes": [],
+                "reason": "no longer in the manifest; it stays, since the API cannot delete",
+                "source": None,
+            },
+        ],
+    }
+    assert text.isascii()
+    assert text.startswith('{\n  "format": "personasync.plan/1",\n')
+    assert text.endswith("\n}\n")
+
+
+MARKDOWN = """\
+<!-- personasync plan -->
+
+### personasync plan
+
+**Plan: 2 to create, 1 to resume, 1 to import, 1 to rename. 1 unchanged.**
+
+**Needs attention: 1 changed, 1 removed, 1 in conflict.**
+
+|  | key | action | persona | details |
+| --- | --- | --- | --- | --- |
+| <code>&#43;</code> | <code>neon-siren</code> | create | <code>Neon Siren</code> |  |
+| <code>&#43;</code> | <code>refused</code> | create | <code>Too Long</code> | <code>refused before&#58; 413 text too long</code> |
+| <code>&#43;</code> | <code>night</code> | resume | <code>夜の歌姫</code> |  |
+| <code>&#60;</code> | <code>adopted</code> | import | <code>Old Friend</code> | <code>p-4 (the manifest gives its ID)</code> |
+| <code>&#62;</code> | <code>new-key</code> | rename | <code>ร้องเพลง ✨</code> | <code>old-key -&#62; new-key</code> |
+| <code>&#33;</code> | <code>glass</code> | changed | <code>Glass Choir</code> |  |
+| <code>&#33;</code> | <code>lost</code> | conflict | <code>Lost One</code> | <code>personasync import lost PERSONA&#95;ID</code> |
+| <code>&#33;</code> | <code>gone</code> | removed | <code>Gone</code> | <code>id-a9</code> |
+
+| key | field | recorded | wanted |
+| --- | --- | --- | --- |
+| <code>glass</code> | <code>name</code> | <code>"Glass Chor"</code> | <code>"Glass Choir"</code> |
+| <code>glass</code> | <code>vocalEnd</code> | <code>30</code> | <code>25</code> |
+
+- **resume**: an earlier request's outcome is unknown; asking again is safe
+- **changed**: already created, and the API cannot change a persona; put it back as it was (`personasync state show KEY` prints it), or use another audio
+- **conflict**: this audio made a persona somewhere else, and the API gives an ID only once; find its ID and record it, or use another audio
+- **removed**: no longer in the manifest; it stays, since the API cannot delete; put it back into the manifest, or hide it with `personasync state rm KEY`, which keeps its ID
+"""  # noqa: E501 - a row of a table is one line
+
+
+def test_markdown(every_action: Plan) -> None:
+    assert render_markdown(every_action) == MARKDOWN
+
+
+def test_markdown_of_nothing_to_do_is_its_summary() -> None:
+    assert render_markdown(plan([], [])) == (
+        "<!-- personasync plan -->\n"
+        "\n"
+        "### personasync plan\n"
+        "\n"
+        "**No changes. Every persona in the manifest is recorded.**\n"
+    )
+
+
+class _Cells(HTMLParser):
+    """What a reader of rendered Markdown sees: the texts of the cells, and every tag."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells: list[str] = []
+        self.tags: set[str] = set()
+        self._in_cell = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(" ".join([tag, *(name for name, _ in attrs)]))
+        if tag in ("td", "th"):
+            self._in_cell = True
+            self.cells.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_cell = self._in_cell and tag not in ("td", "th")
+
+    def handle_data(self, data: str) -> None:
+        if self._in_cell:
+            self.cells[-1] += data
+
+
+def rendered(markdown: str) -> _Cells:
+    reader = _Cells()
+    reader.feed(MarkdownIt("commonmark", {"html": True}).enable(["table"]).render(markdown))
+    reader.close()
+    return reader
+
+
+PLAIN_TAGS = {
+    *("h3", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "code"),
+    *("ul", "li", "details", "summary", "em", "wbr"),
+}
+NASTY = [
+    "a|b",
+    "a\\|b\\",
+    "`a` ``b``",
+    "<img src=x onerror=alert(1)>",
+    "</code></td></table><details>",
+    "<!-- ",
+    "-->",
+    "@everyone and @here",
+    "someone@example.com",
+    "https://example.com www.example.com",
+    "[a](javascript:x) ![b](http://c)",
+    "**a** _b_ ~~c~~ $d$",
+    "#12 GH-12 :tada: &amp; &#124;",
+    "\\",
+]
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_markdown_shows_any_text_and_obeys_none(name: str) -> None:
+    markdown = render_markdown(plan([persona("a", "a1", name=name)], []))
+    seen = rendered(markdown)
+    assert seen.cells == ["", "key", "action", "persona", "details", "+", "a", "create", name, ""]
+    assert seen.tags <= PLAIN_TAGS
+    # What GitHub makes of text beyond CommonMark, it makes of the signs that are escaped here.
+    body = markdown.removeprefix(MARKDOWN_MARKER)
+    assert not re.search(
+        r"@|://|www\.|<!--|\[|\$|[#:](?!\d+;|## )", body.split("| --- |\n")[1].replace("&#", "")
+    )
+    assert "&#64;" not in re.sub("&#64;<wbr>", "", markdown)
+
+
+@given(st.lists(st.tuples(st.text(max_size=30), st.text(max_size=400)), min_size=1, max_size=60))
+@settings(max_examples=60)
+def test_markdown_is_cut_by_whole_rows(texts: list[tuple[str, str]]) -> None:
+    personas = [
+        persona(f"k{n}", f"a{n}", name=name or "-", description=text or "-")
+        for n, (name, text) in enumerate(texts)
+    ]
+    differing = plan(personas, [entry(f"k{n}", f"a{n}") for n in range(len(texts))])
+    whole = rendered(render_markdown(differing, limit=10**9))
+    for limit in (2_000, 4_000, 16_000, 65_536):
+        markdown = render_markdown(differing, limit=limit)
+        assert len(markdown.encode()) <= limit
+        seen = rendered(markdown)
+        assert seen.tags <= PLAIN_TAGS
+        assert set(seen.cells) <= set(whole.cells)
+        assert markdown.count("<details>") == markdown.count("</details>")
+
+
+def test_markdown_counts_what_it_leaves_out() -> None:
+    many = plan([persona(f"k{n}", f"a{n}", name="夜" * 40) for n in range(2_000)], [])
+    markdown = render_markdown(many)
+    shown = sum(line.startswith("| <code>&#43;") for line in markdown.splitlines())
+    assert 65_536 - 300 < len(markdown.encode()) <= 65_536
+    assert markdown.splitlines()[6:10] == [
+        "<details>",
+        "<summary>2000 actions</summary>",
+        "",
+        "|  | key | action | persona | details |",
+    ]
+    assert markdown.endswith(
+        f"\n\n_… {2_000 - shown} of 2000 actions left out, to keep within the limit;"
+        " the plan's text names them all._\n\n</details>\n"
+    )
+
+
+def test_github(every_action: Plan) -> None:
+    assert render_github(every_action) == (
+        "::warning file=personas.yaml,line=40,title=personasync%3A glass changed::"
+        "already created, and the API cannot change a persona"
+        '%0Aname: "Glass Chor" -> "Glass Choir"%0AvocalEnd: 30 -> 25'
+        "%0Aput it back as it was (`personasync state show KEY` prints it), or use another audio\n"
+        "::warning file=personas.yaml,line=47,title=personasync%3A lost conflict::"
+        "this audio made a persona somewhere else, and the API gives an ID only once"
+        "%0Afind its ID and record it, or use another audio: personasync import lost PERSONA_ID\n"
+        "::warning title=personasync%3A gone removed::"
+        "no longer in the manifest; it stays, since the API cannot delete"
+        "%0Aput it back into the manifest, or hide it with `personasync state rm KEY`, which keeps"
+        " its ID\n"
+        "::notice title=personasync plan::"
+        "Plan: 2 to create, 1 to resume, 1 to import, 1 to rename. 1 unchanged."
+        "%0ANeeds attention: 1 changed, 1 removed, 1 in conflict.\n"
+    )
+
+
+def workflow_commands(log: str) -> list[str]:
+    """Name the commands that GitHub's runner would obey: `::name::` first, `##[name]` anywhere."""
+    found = []
+    for line in re.split(r"\r\n|\r|\n", log):
+        modern = re.match(r"\s*::(\w[\w-]*)( .*?)?::", line)
+        legacy = re.search(r"##\[([^\] ]+)[^\]]*\]", line)
+        command = modern or legacy
+        if command:
+            found.append(command[1])
+    return found
+
+
+hostile = st.text(st.characters(), min_size=1, max_size=40) | st.sampled_from(
+    [
+        "::error::x",
+        "\n::stop-commands::x",
+        "a\r::add-mask::b",
+        "##[add-mask]x",
+        "###[group]",
+        "x " * 40 + "::error::pwned",
+        "%0A::error::",
+        "\x1b]0;title\x07",
+        "\u202eevil\u2066",
+        "\ud800",
+        "\u2028::error::x",
+    ]
+)
+
+
+@given(key=hostile, old=hostile, name=hostile, sent=hostile, message=hostile, file=hostile)
+@settings(max_examples=150)
+def test_no_text_steers_a_terminal_or_a_log(
+    key: str, old: str, name: str, sent: str, message: str, file: str
+) -> None:
+    place = Place(file, 3, 1)
+    wanted = [Persona(f"{key}{n}", request(f"a{n}", name), place) for n in range(5)]
+    hostile_plan = plan(
+        wanted,
+        [
+            entry(f"{key}1", "a1", name=sent),
+            entry(old, "a2", name=sent),
+            entry(f"{key}3", "a3", Status.CONFLICT, message=message, answer=message),
+            entry(f"{key}4", "a4", Status.FAILED, code=422, message=message),
+            entry(old, "a9", name=sent, persona_id=message),
+        ],
+    )
+    for output_format, render in FORMATS.items():
+        text = render(hostile_plan, SETTING)
+        text.encode()
+        assert all(ch == "\n" or ch.isprintable() or ord(ch) > 160 for ch in text)
+        assert not set(text) & set("\u2028\u202e\u2066")
+        attention = sum(
+            action.kind in ("changed", "conflict", "removed") for action in hostile_plan.actions
+        )
+        expected = ["warning"] * attention + ["notice"] if output_format == "github" else []
+        assert workflow_commands(text) == expected, output_format
+    document = json.loads(FORMATS["json"](hostile_plan, SETTING))
+    jsonschema.validate(document, SCHEMA)
+    assert document["actions"][0]["key"] == f"{key}0"
