@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 import yaml
 
@@ -36,7 +36,8 @@ MAX_PROBLEMS: Final = 500
 """The most problems that are told apart; further ones are only counted."""
 
 _CACHED_SCALARS: Final = 1024
-_SPAN: Final = 4
+_SPAN: Final = 4  # numbers that make a place: line and column of its start and of its end
+_MARKS: Final = 4  # marks of an entry: start and end of its key and of its value
 
 
 class Oddity(StrEnum):
@@ -169,22 +170,33 @@ class _Stop(Exception):  # noqa: N818  - a way out of the loop, no error
 
 
 class _Frame:
-    """A mapping or list that is being built."""
+    """A mapping or list that is being built.
 
-    __slots__ = ("anchor", "key", "key_event", "merges", "nodes", "spans", "start", "value")
+    ``marks`` collects four of the parser's marks for each entry: where its
+    key and its value begin and end.
+    """
+
+    __slots__ = ("key", "key_event", "mapping", "marks", "merges", "nodes", "start", "value")
 
     def __init__(self, value: Map | list[Value], start: Any, nodes: int) -> None:
-        self.value = value
+        self.value: Any = value
+        self.mapping = isinstance(value, Map)
         self.start = start
-        self.anchor: str | None = start.anchor
         self.nodes = nodes
-        self.key: Value | object = _NO_KEY
+        self.key: str | object = _NO_KEY if self.mapping else _NOT_A_MAPPING
         self.key_event: Any = None
-        self.spans: list[int] = []
+        self.marks: list[Any] = []
         self.merges: list[tuple[Value, Any]] = []
 
 
+class _Unknown:
+    """A mark for the end of a block, which is wherever the next token begins."""
+
+    line = column = -1
+
+
 _NO_KEY: Final = object()
+_NOT_A_MAPPING: Final = object()
 _SKIPPED_KEY: Final = object()
 _MERGE: Final = object()
 _UNFINISHED: Final = object()
@@ -196,16 +208,19 @@ class _Builder:
     def __init__(self, document: Document) -> None:
         self._document = document
         self._spans = document._spans  # the document's own builder
-        self._stack: list[_Frame] = []
+        self._frame: _Frame | None = None
+        self._outer: list[_Frame | None] = []
         self._anchors: dict[str, Value | object] = {}
         self._sizes: dict[str, int] = {}
         self._nodes = 0
-        self._key_memo: dict[str, str] = {}
+        self._names: dict[str, str] = {}  # keys that are text however they are written
         self._scalars: dict[str, Value] = {}
         self._last_scalar: Any = None
+        self._documents = 0
         self._parser: Any = _parser(document.data)
 
     def build(self) -> None:
+        """Read the document; every end of it, good or bad, leaves a value and the problems."""
         document = self._document
         try:
             self._run()
@@ -220,104 +235,117 @@ class _Builder:
             self._parser.dispose()
 
     def _run(self) -> None:
-        next_event = self._parser.get_event
-        scalar_event = yaml.ScalarEvent
-        mapping_start = yaml.MappingStartEvent
-        mapping_end = yaml.MappingEndEvent
-        documents = 0
+        """Take in every event.
+
+        Nearly all are entries of mappings, of a name seen before and untagged
+        text; those take a shortcut, which comes to what ``_put`` does.
+        """
+        next_event, scalar_event = self._parser.get_event, yaml.ScalarEvent
+        others = {
+            yaml.MappingStartEvent: lambda event: self._open(Map(), event),
+            yaml.MappingEndEvent: self._close_mapping,
+            yaml.SequenceStartEvent: lambda event: self._open([], event),
+            yaml.SequenceEndEvent: self._close,
+            yaml.AliasEvent: lambda event: self._put(self._alias(event), event, event.end_mark),
+            yaml.DocumentStartEvent: self._begin_document,
+        }
+        names = self._names
         while (event := next_event()) is not None:
             kind = type(event)
-            if kind is scalar_event:
+            if kind is not scalar_event:
+                if kind in others:
+                    others[kind](event)
+                continue
+            self._last_scalar = event
+            text = event.value
+            frame = self._frame
+            simple = event.tag is None and event.anchor is None
+            if frame is None or not simple:
                 self._put(self._scalar(event), event, event.end_mark)
-            elif kind is mapping_start:
-                self._open(Map(), event)
-            elif kind is mapping_end:
-                self._close_mapping(event)
-            elif kind is yaml.SequenceStartEvent:
-                self._open([], event)
-            elif kind is yaml.SequenceEndEvent:
-                self._close(event)
-            elif kind is yaml.AliasEvent:
-                self._put(self._alias(event), event, event.end_mark)
-            elif kind is yaml.DocumentStartEvent:
-                documents += 1
-                if documents > 1:
-                    self._second_document(event)
-        if documents == 0:
+            elif frame.key is _NO_KEY and text in names and text not in frame.value:
+                frame.key, frame.key_event = names[text], event
+            else:
+                value = text if text[:1] not in _MAY_BE_TYPED else self._scalar(event)
+                if type(frame.key) is not str:
+                    self._put(value, event, event.end_mark)
+                    continue
+                frame.value[frame.key] = value
+                key, frame.key = frame.key_event, _NO_KEY
+                frame.marks += (key.start_mark, key.end_mark, event.start_mark, event.end_mark)
+        if self._documents == 0:
             self._empty()
+
+    def _begin_document(self, event: Any) -> None:
+        self._documents += 1
+        if self._documents > 1:
+            self._problem(
+                "second-document",
+                event,
+                "a second YAML document begins here",
+                hint="a file holds one document: "
+                "remove the ---, or move what follows to its own file",
+            )
+            raise _Stop
 
     # Where a finished value goes
 
-    def _put(self, value: Value, start: Any, end_mark: Any) -> None:
-        self._nodes += 1
-        if self._nodes > MAX_NODES:
-            self._count(0, start)
-        if not self._stack:
+    def _put(self, value: Value, event: Any, end_mark: Any) -> None:
+        frame = self._frame
+        if frame is None:
             self._document.root = value
             if value is None:
                 self._empty()
-            self._document._root_span = _span(start.start_mark, end_mark)
-            return
-        frame = self._stack[-1]
-        target = frame.value
-        if type(target) is list:
-            target.append(value)
-            if len(target) > MAX_KEYS:
-                self._too_much(start, f"more than {MAX_KEYS:,} entries in one list")
-            return
-        if frame.key is _NO_KEY:
-            frame.key = self._key(frame, value, start)
-            frame.key_event = (start, end_mark)
-            return
-        self._put_entry(frame, value, start.start_mark, end_mark)
+            self._document._root_span = _span(event.start_mark, end_mark)
+        elif not frame.mapping:
+            frame.value.append(value)
+            if len(frame.value) > MAX_KEYS:
+                self._too_much(event, f"more than {MAX_KEYS:,} entries in one list")
+        elif frame.key is _NO_KEY:
+            frame.key = self._key(frame, value, event)
+            frame.key_event = event
+        else:
+            self._put_entry(frame, value, event.start_mark, end_mark)
 
-    def _put_entry(self, frame: _Frame, value: Value, start: Any, end: Any) -> None:
-        key, frame.key = frame.key, _NO_KEY
-        if type(key) is str:
-            mapping: Any = frame.value
-            mapping[key] = value
-            key_start, key_end_mark = frame.key_event
-            key_mark = key_start.start_mark
-            frame.spans += (
-                key_mark.line + 1,
-                key_mark.column + 1,
-                key_end_mark.line + 1,
-                key_end_mark.column + 1,
-                start.line + 1,
-                start.column + 1,
-                end.line + 1 if end is not None else 0,
-                end.column + 1 if end is not None else 0,
-            )
-            if len(mapping) > MAX_KEYS:
-                self._too_much(key_start, f"more than {MAX_KEYS:,} keys in one mapping")
-        elif key is _MERGE:
-            frame.merges.append((value, frame.key_event[0]))
+    def _put_entry(self, frame: _Frame, value: Value, start_mark: Any, end_mark: Any) -> None:
+        key, event = frame.key, frame.key_event
+        frame.key = _NO_KEY
+        if key is _SKIPPED_KEY:
+            return
+        if key is _MERGE:
+            frame.merges.append((value, event))
+            return
+        frame.value[key] = value
+        frame.marks += (event.start_mark, event.end_mark, start_mark, end_mark)
 
     def _key(self, frame: _Frame, value: Value, event: Any) -> str | object:
-        if type(value) is str:
-            if value == "<<" and event.__class__ is yaml.ScalarEvent and event.implicit[0]:
-                if frame.merges:
-                    self._problem(
-                        "duplicate-key",
-                        event,
-                        "the key << is given twice in one mapping",
-                        hint="merge several mappings with one list: <<: [*first, *second]",
-                    )
-                return _MERGE
-            if value in frame.value:
-                return self._duplicate(frame, value, event)
-            memo = self._key_memo.setdefault(value, value) if len(value) < 20 else value
-            if len(self._key_memo) > _CACHED_SCALARS:
-                self._key_memo.clear()
-            return memo
-        return self._odd_key(value, event)
+        if type(value) is not str:
+            return self._odd_key(value, event)
+        if value == "<<" and isinstance(event, yaml.ScalarEvent) and event.implicit[0]:
+            return self._merge_key(frame, event)
+        if value in frame.value:
+            return self._duplicate(frame, value, event)
+        if len(frame.value) >= MAX_KEYS:
+            self._too_much(event, f"more than {MAX_KEYS:,} keys in one mapping")
+        plain = value != "<<" and type(resolve_plain(value)) is str
+        if plain and len(self._names) < _CACHED_SCALARS:
+            self._names[value] = value
+        return value
+
+    def _merge_key(self, frame: _Frame, event: Any) -> object:
+        if frame.merges:
+            self._problem(
+                "duplicate-key",
+                event,
+                "the key << is given twice in one mapping",
+                hint="merge several mappings with one list: <<: [*first, *second]",
+            )
+        return _MERGE
 
     def _duplicate(self, frame: _Frame, key: str, event: Any) -> object:
         if self._full():
             return _SKIPPED_KEY
-        mapping: Any = frame.value
-        start = 2 * _SPAN * list(mapping).index(key)
-        first = Place(self._document.file, *frame.spans[start : start + _SPAN])
+        start = _MARKS * list(frame.value).index(key)
+        first = Place(self._document.file, *_span(*frame.marks[start : start + 2]))
         self._problem(
             "duplicate-key",
             event,
@@ -330,29 +358,20 @@ class _Builder:
     def _odd_key(self, value: Value, event: Any) -> object:
         if value is BROKEN:
             return _SKIPPED_KEY
-        if isinstance(value, (dict, list)):
-            self._problem(
-                "key-not-text",
-                event,
-                "a key must be text, not a " + ("mapping" if isinstance(value, dict) else "list"),
-                hint="write a plain word before the colon",
-            )
-            return _SKIPPED_KEY
-        text = event.value if isinstance(event, yaml.ScalarEvent) else ""
-        self._problem(
-            "key-not-text",
-            event,
-            f"a key must be text, but YAML reads {text} as {kind_of(value)}"
-            if text
-            else "a key is missing before the colon",
-            hint=f'quote it: "{text}":' if text else "write the key before the colon",
-        )
+        message = f"a key must be text, not {kind_of(value)}"
+        hint = "write a plain word before the colon"
+        if isinstance(event, yaml.ScalarEvent):
+            message, hint = "a key is missing before the colon", "write the key before the colon"
+            if event.value:
+                message = f"a key must be text, but YAML reads {event.value} as {kind_of(value)}"
+                hint = f'quote it: "{event.value}":'
+        self._problem("key-not-text", event, message, hint=hint)
         return _SKIPPED_KEY
 
     # Mappings and lists
 
     def _open(self, value: Map | list[Value], event: Any) -> None:
-        if len(self._stack) >= MAX_DEPTH:
+        if len(self._outer) >= MAX_DEPTH:
             self._problem(
                 "too-deep",
                 event,
@@ -360,61 +379,68 @@ class _Builder:
                 hint="check the brackets and the indentation",
             )
             raise _Stop
-        if event.tag is not None and event.tag not in (
-            "!",
-            "tag:yaml.org,2002:map" if isinstance(value, dict) else "tag:yaml.org,2002:seq",
-        ):
-            self._unknown_tag(event)
         if event.anchor is not None:
             self._anchors[event.anchor] = _UNFINISHED
-        self._stack.append(_Frame(value, event, self._nodes))
+        self._outer.append(self._frame)
+        self._frame = _Frame(value, event, self._nodes)
 
     def _close_mapping(self, event: Any) -> None:
-        frame = self._stack[-1]
-        mapping: Any = frame.value
-        if frame.merges:
-            self._merge(frame)
-        mapping.spans = len(self._spans)
-        self._spans.extend(frame.spans)
+        frame = self._frame
+        assert frame is not None
+        spans = self._spans
+        frame.value.spans = len(spans)
+        spans.extend([n + 1 for mark in frame.marks for n in (mark.line, mark.column)])
+        for value, merge_event in frame.merges:
+            self._merge(frame.value, value, merge_event)
         self._close(event)
 
     def _close(self, event: Any) -> None:
-        frame = self._stack.pop()
-        if frame.anchor is not None:
-            self._anchors[frame.anchor] = frame.value
-            self._sizes[frame.anchor] = self._nodes - frame.nodes
-        # A block ends where the next token begins, which is of no use to a reader.
-        end = event.end_mark if frame.start.flow_style else None
-        self._put(frame.value, frame.start, end)
+        frame = self._frame
+        assert frame is not None
+        self._frame = self._outer.pop()
+        start = frame.start
+        self._count(len(frame.value) + 1, start)
+        value = frame.value if self._is_plain(frame) else BROKEN
+        if start.anchor is not None:
+            self._anchors[start.anchor] = value
+            self._sizes[start.anchor] = self._nodes - frame.nodes
+        self._put(value, start, event.end_mark if start.flow_style else _Unknown)
 
-    def _merge(self, frame: _Frame) -> None:
+    def _is_plain(self, frame: _Frame) -> bool:
+        tag = frame.start.tag
+        if tag in (
+            None,
+            "!",
+            "tag:yaml.org,2002:map" if frame.mapping else "tag:yaml.org,2002:seq",
+        ):
+            return True
+        self._unknown_tag(frame.start)
+        return False
+
+    def _merge(self, target: Map, value: Value, event: Any) -> None:
         """Add the entries of ``<<``: own keys win, then the mapping that comes first."""
-        target: Any = frame.value
-        for value, event in frame.merges:
-            for source in value if isinstance(value, list) else [value]:
-                if isinstance(source, Map):
-                    self._merge_one(target, frame.spans, source, event)
-                elif source is not BROKEN:
-                    self._problem(
-                        "merge-not-mapping",
-                        event,
-                        f"<< merges mappings, and this is {kind_of(source)}",
-                        hint="write <<: *name, with &name at the mapping to merge",
-                    )
+        for source in value if isinstance(value, list) else [value]:
+            if isinstance(source, Map):
+                self._merge_one(target, source, event)
+            elif source is not BROKEN:
+                self._problem(
+                    "merge-not-mapping",
+                    event,
+                    f"<< merges mappings, and this is {kind_of(source)}",
+                    hint="write <<: *name, with &name at the mapping to merge",
+                )
 
-    def _merge_one(self, target: Map, spans: list[int], source: Map, event: Any) -> None:
+    def _merge_one(self, target: Map, source: Map, event: Any) -> None:
         self._count(len(source), event)
-        width = 2 * _SPAN
         for index, (key, value) in enumerate(source.items()):
             if key not in target:
                 target[key] = value
-                start = source.spans + width * index
-                spans.extend(self._spans[start : start + width])
+                start = source.spans + 2 * _SPAN * index
+                self._spans.extend(self._spans[start : start + 2 * _SPAN])
 
     # Scalars and aliases
 
     def _scalar(self, event: Any) -> Value:
-        self._last_scalar = event
         text: str = event.value
         value: Value = text
         if event.implicit[0]:
@@ -495,26 +521,23 @@ class _Builder:
     def _count(self, nodes: int, event: Any) -> None:
         self._nodes += nodes
         if self._nodes > MAX_NODES:
+            many = f"more than {MAX_NODES:,} values"
+            if not self._anchors:
+                self._too_much(event, many)
             self._too_much(
                 event,
-                f"more than {MAX_NODES:,} values, each alias counted as what it stands for",
+                many + ", each alias counted as what it stands for",
+                hint="write out what is meant: aliases of aliases multiply",
             )
 
-    def _too_much(self, event: Any, what: str) -> None:
+    def _too_much(
+        self, event: Any, what: str, hint: str = "spread it over several files"
+    ) -> NoReturn:
         self._problem(
             "too-large",
             event,
             f"the document holds {what}",
-            hint="spread it over several files",
-        )
-        raise _Stop
-
-    def _second_document(self, event: Any) -> None:
-        self._problem(
-            "second-document",
-            event,
-            "a second YAML document begins here",
-            hint="a file holds one document: remove the ---, or move what follows to its own file",
+            hint=hint,
         )
         raise _Stop
 
@@ -558,8 +581,6 @@ def _parser(data: bytes) -> Any:
 
 
 def _span(start: Any, end: Any) -> Span:
-    if end is None:
-        return (start.line + 1, start.column + 1, 0, 0)
     return (start.line + 1, start.column + 1, end.line + 1, end.column + 1)
 
 

@@ -129,7 +129,7 @@ def _missing(document: Document, violation: Violation) -> Iterator[Diagnostic]:
     missing = [name for name in violation.expected if name not in value and name not in meant]
     if not missing:
         return
-    hint = None
+    hint = "a persona has a taskId, an audioId, a name and a description"
     if missing == ["version"]:
         hint = "add the line version: 1 at the top"
     elif "personas" in missing:
@@ -341,7 +341,7 @@ def _bad_key(document: Document, path: Path, key: str) -> Diagnostic:
             "choose a shorter key; the persona's name can be as long as you like",
         )
     plain = normalize("NFKD", key).encode("ascii", "ignore").decode()
-    slug = re.sub("[^A-Za-z0-9._-]+", "-", plain).strip("._-")
+    slug = re.sub("[^A-Za-z0-9._-]+", "-", plain).strip("._-") if key.isprintable() else ""
     hint = f"write {slug}: " if slug and slug not in mapping else ""
     wrong = next((c for c in key if not re.match("[A-Za-z0-9._-]", c)), None)
     reason = f"cannot begin with {key[0]}" if wrong is None else f"cannot hold {_character(wrong)}"

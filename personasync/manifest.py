@@ -6,7 +6,7 @@ import os
 import stat
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +25,7 @@ from personasync.document import (
 from personasync.errors import ManifestError
 from personasync.explain import explain, shown, with_quoted
 from personasync.model import Manifest, Persona, PersonaRequest, Settings
-from personasync.rules import Entry, entry_problems, unremarkable
+from personasync.rules import Entry, cut_by_comments, entry_problems, unremarkable
 from personasync.schema import Check, compile_schema, load_schema, violations
 from personasync.units import Rate
 
@@ -89,7 +89,9 @@ def _in_folder(folder: str) -> list[tuple[str, os.stat_result]]:
 
 def _no_manifests(folder: str) -> Diagnostic:
     inner = any(Path(folder).glob("*/*.y*ml"))
-    hint = "name the folders inside it one by one: they are not searched" if inner else None
+    hint = "name another folder, or a file"
+    if inner:
+        hint = "name the folders inside it one by one: they are not searched"
     return _file_problem(
         folder, "no-manifest", "the folder has no *.yaml or *.yml file in it", hint
     )
@@ -195,7 +197,7 @@ class _Assembly:
         document = read_document(file, data)
         self._documents.append(document)
         self._starts.append(len(self._entries))
-        self.diagnostics += document.problems
+        self.diagnostics += [_with_start(problem) for problem in document.problems]
         self._omitted += document.omitted
         if document.root is BROKEN:
             return
@@ -286,6 +288,8 @@ class _Assembly:
                         told.add((problem.code, problem.place))
                         self.diagnostics.append(problem)
 
+        self.diagnostics += cut_by_comments(document, personas)
+
     # Uniqueness across files
 
     def _check_unique(self, ordinal: int, key: str, fields: Mapping[str, Any]) -> None:
@@ -364,6 +368,14 @@ _DUPLICATES: Final = {
 
 def _by_place(diagnostic: Diagnostic) -> tuple[bool, Place | None, str]:
     return (diagnostic.place is not None, diagnostic.place, diagnostic.message)
+
+
+def _with_start(problem: Diagnostic) -> Diagnostic:
+    """Return a problem of a document, with advice on where to begin when it is empty."""
+    if problem.code != "empty-file":
+        return problem
+    hint = "begin with version: 1 and personas:, or let personasync init write a manifest"
+    return replace(problem, hint=hint)
 
 
 def _read_bytes(file: str) -> bytes | Diagnostic:

@@ -187,8 +187,10 @@ def _differences(saved: SavedPlan, fresh: Mapping[str, Action]) -> Iterator[str]
         found = fresh.get(action.audio_id)
         if found is None:
             now.append(f"{action.key} is gone")
-        elif (found.kind, found.key) != (action.kind, action.key):
-            now.append(f"{found.key} was to {action.kind}, now {found.kind}")
+        elif found.key != action.key:
+            now.append(f"{action.key} is now {found.key}")
+        elif found.kind is not action.kind:
+            now.append(f"{action.key} was {action.kind}, now {found.kind}")
         elif not _agrees(action, fresh):
             now.append(f"{action.key} differs")
     known = {action.audio_id for action in saved.actions}

@@ -34,6 +34,7 @@ _UNSEEN: Final = re.compile(
     # A joiner belongs between letters or emoji of the scripts that need it.
     "|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
 )
+_HASH: Final = re.compile(rb"[ \t]#(?=[^\s#])")
 _PLACEHOLDER_ID: Final = re.compile(
     r".*(?:\*\*|…|\.\.\.|<.*>).*|x+(?:-x+)*|todo|tbd|fixme|change-?me|placeholder"
     r"|your[-_]?\w*[-_]?id",
@@ -115,6 +116,41 @@ def entry_problems(entry: Entry) -> Iterator[Diagnostic]:
             yield from _text(entry, field, text)
     yield from _same_ids(entry)
     yield from _short_description(entry)
+
+
+def cut_by_comments(document: Document, personas: Map) -> Iterator[Diagnostic]:
+    """Yield the texts that an unquoted ``#`` cuts short: ``name: Track #1`` is just ``Track``."""
+    ends = _plain_ends(document.data)
+    if not ends:
+        return
+    for key, entry in personas.items():
+        for field in _TEXTS:
+            if not isinstance(entry, Map) or not isinstance(entry.get(field), str):
+                continue
+            place = document.value_place(entry, field)
+            if (place.end_line, place.end_column) in ends:
+                yield Diagnostic(
+                    Severity.WARNING,
+                    "cut-by-comment",
+                    f"personas.{key}.{field} ends here: what follows # is a comment",
+                    place,
+                    "quote the text if # belongs to it; put a space after # if it is a comment",
+                )
+
+
+def _plain_ends(data: bytes) -> set[tuple[int, int]]:
+    """Return line and column where text without quotes ends before a ``#`` and no space."""
+    ends = set()
+    line, position = 1, 0
+    for match in _HASH.finditer(data):
+        breaks = data.count(b"\n", position, match.start())
+        if position and not breaks:
+            continue  # only the first on a line can begin a comment
+        line, position = line + breaks, match.start()
+        before = data[data.rfind(b"\n", 0, position) + 1 : position].decode().rstrip()
+        if before and before[-1] not in "\"'":
+            ends.add((line, len(before) + 1))
+    return ends
 
 
 def _segment(entry: Entry) -> Iterator[Diagnostic]:

@@ -24,9 +24,10 @@ from personasync.cli.options import (
     shared_options,
 )
 from personasync.cli.planning import Selection
+from personasync.cli.progress import listening
 from personasync.cli.workspace import Workspace
 from personasync.credentials import FILE_VARIABLE, KEY_VARIABLE, ApiKey, read_api_key
-from personasync.engine import DEFAULT_RATE, ApplyOptions, Listener, PersonaApi, apply
+from personasync.engine import DEFAULT_RATE, ApplyOptions, PersonaApi, apply
 from personasync.errors import ConfigurationError, PersonasyncError, StateWriteError
 from personasync.events import Account
 from personasync.model import SANDBOX_API, PersonaRequest, Settings
@@ -126,15 +127,17 @@ def command(
                 saved, plan, api=workspace.api, location=str(workspace.state_path)
             )
         plan = selection.narrow(plan)
-        _show(console, plan, output_format)
+        _show(workspace, plan, output_format)
         selection.refuse_unsafe(plan)
         with _api(workspace, plan, _Timeouts(connect_timeout, read_timeout)) as api:
             if plan.applicable and not auto_approve:
                 _ask(console)
             options = _options(manifest.settings, parallelism, rate_limit, retry_for)
-            with _listening(console, output_format) as listener:
+            with listening(console, output_format, workspace.options) as listener:
                 account = apply(plan, log=log, api=api, options=options, listener=listener)
-            return _end(console, log, plan, account, output_format)
+            if account.complete and plan.applicable:
+                _compact(console, log)
+            return _end(workspace, account, output_format)
 
 
 def _read_plan(name: str) -> SavedPlan:
@@ -164,11 +167,16 @@ def _follow(workspace: Workspace, saved: SavedPlan | None) -> Workspace:
     )
 
 
-def _show(console: Console, plan: Plan, output_format: str) -> None:
-    if output_format == "json":
-        console.say(render_text(plan, color=console.remark_color, width=console.width))
+def _show(workspace: Workspace, plan: Plan, output_format: str) -> None:
+    """Show the plan where the account will be shown: with JSON, beside the events."""
+    console = workspace.console
+    as_json = output_format == "json"
+    color = console.remark_color if as_json else console.result_color
+    text = render_text(plan, color=color, width=console.width, options=workspace.options)
+    if as_json:
+        console.say(text)
     else:
-        console.result(render_text(plan, color=console.result_color, width=console.width))
+        console.result(text)
 
 
 @contextmanager
@@ -249,20 +257,11 @@ def _options(
     )
 
 
-@contextmanager
-def _listening(console: Console, output_format: str) -> Iterator[Listener]:
-    from personasync.cli.progress import listening
-
-    with listening(console, output_format) as listener:
-        yield listener
-
-
-def _end(console: Console, log: StateLog, plan: Plan, account: Account, output_format: str) -> int:
-    if account.complete and plan.applicable:
-        _compact(console, log)
+def _end(workspace: Workspace, account: Account, output_format: str) -> int:
+    console = workspace.console
     try:
-        text_color = console.remark_color if output_format == "json" else console.result_color
-        text = render_account(account, color=text_color)
+        color = console.remark_color if output_format == "json" else console.result_color
+        text = render_account(account, options=workspace.options, color=color, width=console.width)
         if output_format == "json" or account.failure is not None:
             console.complain(text)
         else:

@@ -11,6 +11,8 @@ from typing import Final, TextIO
 
 import click
 
+from personasync.render.layout import defuse
+
 _PLAIN_WIDTH: Final = 100
 
 
@@ -32,7 +34,8 @@ class Console:
             self.complain(text)
 
     def complain(self, text: str) -> None:
-        """Say what must be seen even when quiet."""
+        """Say what must be seen even when quiet; a CI log takes none of it for a command."""
+        text = "".join(map(defuse, text.splitlines(keepends=True)))
         click.echo(text, nl=not text.endswith("\n"), err=True, color=self.color(sys.stderr))
 
     def color(self, stream: TextIO | None) -> bool:

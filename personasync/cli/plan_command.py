@@ -74,6 +74,7 @@ def _setting(workspace: Workspace) -> Setting:
         location=str(workspace.state_path),
         color=console.result_color,
         width=console.width,
+        options=workspace.options,
     )
 
 

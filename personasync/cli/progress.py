@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from personasync.cli.console import Console
@@ -23,26 +23,29 @@ _ENDS_A_PERSONA = frozenset(
 
 
 @contextmanager
-def listening(console: Console, output_format: str) -> Iterator[Listener]:
-    """Yield what shows the events of one run."""
+def listening(console: Console, output_format: str, options: Sequence[str]) -> Iterator[Listener]:
+    """Yield what shows the events of one run.
+
+    ``options`` are those that a command it shows must be given again.
+    """
     if output_format == "json":
-        yield lambda event: _tell_json(console, event)
+        yield lambda event: _tell_json(console, event, options)
     elif console.shows_progress:
-        with _bar(console) as show:
+        with _bar(console, options) as show:
             yield show
     else:
-        yield lambda event: _say(console, event)
+        yield lambda event: _say(console, event, options)
 
 
-def _tell_json(console: Console, event: Event) -> None:
+def _tell_json(console: Console, event: Event, options: Sequence[str]) -> None:
     if event.rescued is not None:
-        _say(console, event)
+        _say(console, event, options)
     console.result(render_json(event))
 
 
-def _say(console: Console, event: Event) -> None:
+def _say(console: Console, event: Event, options: Sequence[str]) -> None:
     """Say an event on stderr; an ID that is not in the state even when quiet."""
-    text = render_text(event)
+    text = render_text(event, options=options)
     if text is None:
         return
     if event.rescued is None:
@@ -52,7 +55,7 @@ def _say(console: Console, event: Event) -> None:
 
 
 @contextmanager
-def _bar(console: Console) -> Iterator[Listener]:
+def _bar(console: Console, options: Sequence[str]) -> Iterator[Listener]:
     from rich.console import Console as Terminal
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
     from rich.text import Text
@@ -67,7 +70,7 @@ def _bar(console: Console) -> Iterator[Listener]:
                 progress.update(task, total=event.total)
             if event.kind in _ENDS_A_PERSONA:
                 progress.advance(task)
-            text = render_text(event)
+            text = render_text(event, options=options)
             if text is not None and event.kind is not EventKind.CREATE_START:
                 progress.console.print(Text(text), soft_wrap=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -60,6 +60,19 @@ class Workspace:
         """Where the embedded sandbox remembers what it made: beside its state."""
         state = self.state_path
         return state.with_name(state.name.removesuffix(".state.jsonl") + ".books.jsonl")
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options that another command needs to work on the same things."""
+        again: list[str] = []
+        if self.manifest_paths != (DEFAULT_MANIFEST,):
+            for path in self.manifest_paths:
+                again += ["-f", path]
+        if self.sandbox:
+            again.append("--sandbox")
+        if self.state is not None and self.state_path != replace(self, state=None).state_path:
+            again += ["--state", self.state]
+        return tuple(again)
 
     @property
     def api(self) -> str:

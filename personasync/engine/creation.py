@@ -57,6 +57,7 @@ class Creation:
         self._last: Outcome | None = None
         # Whether a request of ours may have made the persona already.
         self._maybe_made = action.kind is ActionKind.RESUME
+        self._answer = action.entry.answer if action.entry else None
 
     def run(self, slot: Slot) -> PersonaResult:
         """Send the request, in the slot that it has, and see it through."""
@@ -100,6 +101,7 @@ class Creation:
         if isinstance(outcome, Unclear):
             self._maybe_made = True
             if outcome.answer:  # it may hold the ID, so it is kept before anything else
+                self._answer = outcome.answer
                 self._keep_answer(outcome)
         return outcome
 
@@ -149,6 +151,7 @@ class Creation:
                     code=outcome.code,
                     message=outcome.message or None,
                     after_pending=self._maybe_made,
+                    answer=self._answer,
                 )
                 return self._tell_result(EventKind.CREATE_CONFLICT, Result.CONFLICT, entry, outcome)
             case Refused() | NotSent() if not self._maybe_made:
@@ -182,7 +185,8 @@ class Creation:
 
     def _unknown(self, reason: str, code: int | None = None) -> PersonaResult:
         self._tell(EventKind.CREATE_UNKNOWN, code=code, reason=reason)
-        return PersonaResult(self._action, Result.UNKNOWN, self._entry(Status.PENDING), reason)
+        entry = self._entry(Status.PENDING, answer=self._answer)
+        return PersonaResult(self._action, Result.UNKNOWN, entry, reason)
 
     def _append(self, status: Status, **fields: Any) -> Entry:
         entry = self._entry(status, **fields)

@@ -13,6 +13,7 @@ from personasync.events import Account, PersonaResult, Result
 from personasync.render.layout import Style, answered_id, import_command, page, paint, wrap
 from personasync.render.text import printable
 
+_REASON_LIMIT: Final = 500
 _RUN_AGAIN: Final = "then run `{command} apply` again"
 _Record: TypeAlias = Callable[[str, str | None], str]
 
@@ -181,7 +182,7 @@ def _block(group: _Group, record: _Record, color: bool, width: int) -> list[str]
     lines += wrap(f"To mend it: {group.remedy}.", width, indent="  ", hanging="    ")
     by_reason: dict[str, list[PersonaResult]] = {}
     for row in group.rows:
-        by_reason.setdefault(printable(row.reason or ""), []).append(row)
+        by_reason.setdefault(printable(row.reason or "", _REASON_LIMIT), []).append(row)
     for reason, rows in by_reason.items():
         lines += wrap(f"{reason}:" if reason else "", width, indent="  ", hanging="    ")
         lines += _members(group, rows, record, width)

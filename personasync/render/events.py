@@ -103,9 +103,8 @@ def _kept(event: Event, options: Sequence[str]) -> str:
         return ""
     where = f"kept in {event.rescued}" if event.rescued else "kept nowhere but here"
     told = f"; not in the state, which could not be written, but {where}"
-    if event.persona_id is None or event.key is None:
-        return told
-    return f"{told}; to record it: {import_command(event.key, event.persona_id, options=options)}"
+    command = import_command(event.key or "KEY", event.persona_id, options=options)
+    return f"{told}; to record it: {command}"
 
 
 def _seconds(wait: float) -> str:

@@ -34,6 +34,7 @@ _WAYS_OUT: Final[Mapping[ActionKind, str]] = {
     ),
     ActionKind.CONFLICT: "find its ID and record it, or use another audio",
 }
+_REASON_LIMIT: Final = 300
 _SHOWN_WAY_OUT: Final = "an answer that was kept shows its ID: record it, or use another audio"
 
 
@@ -157,7 +158,7 @@ def _name(action: Action) -> str:
 def _detail(action: Action) -> str:
     match action.kind:
         case ActionKind.CREATE:
-            return action.reason or ""
+            return printable(action.reason or "", _REASON_LIMIT)
         case ActionKind.IMPORT:
             return f"{action.persona_id} ({action.reason})" if action.reason else ""
         case ActionKind.RENAME:

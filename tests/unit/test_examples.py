@@ -15,6 +15,7 @@ from personasync.errors import ManifestError
 from personasync.manifest import load_manifest
 from personasync.render.diagnostics import render_text
 
+UPDATE = "UPDATE_EXAMPLES" in os.environ
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -42,7 +43,7 @@ def test_example(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(example.parent)
     diagnostics = _diagnostics(example.name)
     expected = example.with_suffix(".expected")
-    if os.environ.get("UPDATE_EXAMPLES"):
+    if UPDATE:
         expected.write_bytes(render_text(diagnostics).encode())
     assert render_text(diagnostics) == expected.read_bytes().decode()
     fails = any(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics)

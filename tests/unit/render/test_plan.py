@@ -192,9 +192,22 @@ def test_a_long_change_shows_where_the_values_begin_to_differ() -> None:
     )
     assert (
         "      description:\n"
-        '        recorded  … ago and far away, a choir of steel"\n'
-        '        wanted    … ago and far away, a choir of glass"\n'
+        '        recorded  … long ago and far away, a choir of steel"\n'
+        '        wanted    … long ago and far away, a choir of glass"\n'
     ) in shown
+
+
+def test_a_field_that_was_not_given_says_so() -> None:
+    styled = plan([persona("a", "a1", style="Pop\n")], [entry("a", "a1")])
+    assert '      style: not given -> "Pop\\n"\n' in render_text(styled)
+
+
+def test_a_refusal_of_any_length_stays_readable() -> None:
+    refused = entry("a", "a1", Status.FAILED, code=422, message="no " * 1_000)
+    lines = render_text(plan([persona("a", "a1")], [refused])).splitlines()
+    assert lines[0] == "  + a  create    Neon Siren"
+    assert len(lines) == 7
+    assert lines[4].endswith("no …")
 
 
 def test_ten_thousand_unchanged_are_counted_and_not_listed() -> None:
@@ -490,7 +503,7 @@ def test_no_text_steers_a_terminal_or_a_log(
     for output_format, render in FORMATS.items():
         text = render(hostile_plan, SETTING)
         text.encode()
-        assert all(ch == "\n" or ch.isprintable() or ord(ch) > 160 for ch in text)
+        assert all(ch == "\n" or ch.isprintable() or ord(ch) >= 160 for ch in text)
         assert not set(text) & set("\u2028\u202e\u2066")
         attention = sum(
             action.kind in ("changed", "conflict", "removed") for action in hostile_plan.actions

@@ -1,0 +1,269 @@
+"""The account of a run: everyone named, everyone with a way on, one last line."""
+
+import shlex
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from personasync.events import Account, PersonaResult, Result
+from personasync.model import PersonaRequest
+from personasync.plan import Action, ActionKind
+from personasync.render.account import render_account, summary_line
+from personasync.render.layout import import_command, wrap
+from personasync.state.entry import Entry, Status
+
+STATUSES = {
+    Result.CREATED: Status.CREATED,
+    Result.IMPORTED: Status.CREATED,
+    Result.RENAMED: Status.CREATED,
+    Result.FAILED: Status.FAILED,
+    Result.CONFLICT: Status.CONFLICT,
+}
+
+
+def row(
+    key: str,
+    result: Result,
+    reason: str | None = None,
+    rescued: str | None = None,
+    **fields: object,
+) -> PersonaResult:
+    audio_id = f"audio-{key}"
+    entry = Entry(
+        audio_id,
+        key,
+        STATUSES.get(result, Status.PENDING),
+        request=PersonaRequest("t", audio_id, "Name", "Text"),
+        **fields,  # type: ignore[arg-type]
+    )
+    return PersonaResult(Action(ActionKind.CREATE, key, audio_id), result, entry, reason, rescued)
+
+
+def test_a_complete_run_needs_one_line() -> None:
+    account = Account(
+        "run-1",
+        (
+            row("a", Result.CREATED, persona_id="p1"),
+            row("b", Result.CREATED, persona_id="p2"),
+            row("c", Result.IMPORTED, persona_id="p3"),
+            row("d", Result.RENAMED, persona_id="p4"),
+        ),
+    )
+    assert render_account(account) == "Apply complete: 2 created, 1 imported, 1 renamed.\n"
+
+
+def test_everything_that_can_happen() -> None:
+    account = Account(
+        "run-1",
+        (
+            row("made", Result.CREATED, persona_id="p1"),
+            row("f1", Result.FAILED, "the API answered 404: no such task", code=404),
+            row("f2", Result.FAILED, "the API answered 404: no such task", code=404),
+            row("f3", Result.FAILED, "the API answered 404: no such audio", code=404),
+            row("net", Result.FAILED, "connection refused"),
+            row("c1", Result.CONFLICT, "this audio made a persona somewhere else"),
+            row("c2", Result.CONFLICT, "this audio made a persona somewhere else"),
+            row("u1", Result.UNKNOWN, "the answer was cut off", answer='{"personaId" : "p9", "na'),
+            row("u2", Result.UNKNOWN, "the API answered 500"),
+            row("n1", Result.NOT_ATTEMPTED, "the API answered 401: bad key"),
+            row("n2", Result.NOT_ATTEMPTED, "the API answered 401: bad key"),
+        ),
+        stopped="the API answered 401: bad key",
+        refused=True,
+    )
+    assert (
+        render_account(account, options=("--state", "my state.jsonl"))
+        == """\
+Stopped: the API answered 401: bad key
+
+Failed: the API knows no such task or audio (404).
+  To mend it: check taskId and audioId; the task must be complete, and made with model V4 or newer,
+    then run `personasync apply` again.
+  the API answered 404: no such task:
+    f1, f2
+  the API answered 404: no such audio:
+    f3
+
+Failed: no request reached the API, and nothing was made.
+  To mend it: check the network, the proxy and the base URL, then run `personasync apply` again.
+  connection refused:
+    net
+
+In conflict: a persona of this audio exists, but its ID is not known.
+  To mend it: find the ID where the persona was made, or in an older copy of the state, and record
+    it; or use another audio.
+  this audio made a persona somewhere else:
+    personasync import c1 PERSONA_ID --state 'my state.jsonl'
+    personasync import c2 PERSONA_ID --state 'my state.jsonl'
+
+Unknown: a request was sent, and no answer told whether the persona was made.
+  To mend it: run `personasync apply` again: it asks again, and since the API makes a persona only
+    once for an audio, that is safe.
+  the answer was cut off:
+    u1
+    personasync import u1 p9 --state 'my state.jsonl'
+  the API answered 500:
+    u2
+
+Not attempted.
+  To mend it: settle what stopped the run, then run `personasync apply` again.
+  the API answered 401: bad key:
+    n1, n2
+
+Apply incomplete: 1 created, 4 failed, 2 in conflict, 2 unknown, 2 not attempted.
+"""
+    )
+
+
+def test_an_id_that_is_not_in_the_state_comes_first_with_the_command_that_records_it() -> None:
+    account = Account(
+        "run-1",
+        (
+            row("kept", Result.CREATED, rescued="personas.state.jsonl.rescue", persona_id="p1"),
+            row("lost", Result.CREATED, rescued="", persona_id="p2"),
+        ),
+        stopped="cannot write the state: no space left on device",
+        refused=True,
+    )
+    assert (
+        render_account(account, command="uvx personasync")
+        == """\
+Stopped: cannot write the state: no space left on device
+
+NOT IN THE STATE, which could not be written, and kept nowhere but here.
+  To mend it: copy these lines now; once the state can be written, run them.
+    uvx personasync import lost p2
+
+Not in the state, which could not be written; kept in personas.state.jsonl.rescue.
+  To mend it: make the state writable again; the next run takes them in by itself, or record them
+    now.
+    uvx personasync import kept p1
+
+Apply incomplete: 2 created, 0 failed, 0 in conflict, 0 unknown, 0 not attempted.
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "stopped", "line"),
+    [
+        (2, "interrupted by SIGINT", "Interrupted by SIGINT."),
+        (15, None, "Interrupted by SIGTERM."),
+        (2, "the API answered 402", "Interrupted by SIGINT: the API answered 402"),
+        (200, None, "Interrupted by signal 200."),
+    ],
+)
+def test_an_interrupted_run_says_so_first(number: int, stopped: str | None, line: str) -> None:
+    account = Account("r", (row("a", Result.NOT_ATTEMPTED),), stopped=stopped, signal=number)
+    assert render_account(account) == (
+        f"{line}\n\nNot attempted.\n  To mend it: run `personasync apply` again.\n    a\n\n"
+        "Apply incomplete: 0 created, 0 failed, 0 in conflict, 0 unknown, 1 not attempted.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning"),
+    [
+        (401, "the API does not accept the API key (401)"),
+        (402, "the account has no credits left (402)"),
+        (404, "the API knows no such task or audio (404)"),
+        (413, "a text is too long for the API (413)"),
+        (422, "a value did not pass the API's checks (422)"),
+        (429, "the account has no credits left (429)"),
+        (451, "the API could not fetch the audio (451)"),
+        (418, "the API refused it (418)"),
+    ],
+)
+def test_a_code_is_said_in_words(code: int, meaning: str) -> None:
+    account = Account("r", (row("a", Result.FAILED, "msg", code=code),))
+    assert render_account(account).startswith(f"Failed: {meaning}.\n  To mend it: ")
+
+
+def test_the_answer_to_an_earlier_request_may_show_the_id_too() -> None:
+    answered = Entry("audio", "a", Status.PENDING, answer='{"data":{"personaId":"p-7"}')
+    action = Action(ActionKind.RESUME, "a", "audio", entry=answered)
+    account = Account("r", (PersonaResult(action, Result.CONFLICT),))
+    assert "    personasync import a p-7\n" in render_account(account)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"personaId": "$(reboot)"}',
+        '{"personaId": "-x"}',
+        '{"personaId": "a"} {"personaId": "b"}',
+        '{"personaId": ""}',
+        f'{{"personaId": "{"a" * 129}"}}',
+    ],
+)
+def test_an_answer_that_shows_no_one_usable_id_offers_none(answer: str) -> None:
+    account = Account("r", (row("a", Result.CONFLICT, answer=answer),))
+    assert "    personasync import a PERSONA_ID\n" in render_account(account)
+
+
+def test_thousands_are_named_without_a_line_each() -> None:
+    keys = [f"persona-{number}" for number in range(3_000)]
+    account = Account("r", tuple(row(key, Result.NOT_ATTEMPTED, "stopped") for key in keys))
+    lines = render_account(account).splitlines()
+    assert len(lines) < 500
+    assert max(map(len, lines)) <= 100
+    assert " ".join(lines[3:-2]).replace(",", "").split() == keys
+
+
+def test_color_adds_nothing_but_color() -> None:
+    account = Account("r", (row("a", Result.NOT_ATTEMPTED),))
+    colored = render_account(account, color=True)
+    assert colored.startswith("\x1b[1mNot attempted.\x1b[0m\n")
+    assert colored.endswith(f"\x1b[33m{summary_line(account)}\x1b[0m\n")
+
+
+hostile = st.text(st.characters(), min_size=1, max_size=30) | st.sampled_from(
+    ["::error::x", "\n::add-mask::x", "##[group]x", "\x1b[2J", "\u202e", "\ud800"]
+)
+
+
+@given(hostile, hostile, st.sampled_from(Result), st.none() | hostile)
+def test_no_text_steers_a_terminal_or_a_log(
+    key: str, reason: str, result: Result, rescued: str | None
+) -> None:
+    account = Account(
+        "r", (row(key, result, reason, rescued, persona_id=reason),), stopped=reason, signal=15
+    )
+    text = render_account(account)
+    text.encode()
+    assert all(ch == "\n" or ch.isprintable() or ord(ch) >= 160 for ch in text)
+    assert not any(line.lstrip().startswith("::") for line in text.split("\n"))
+    assert "##[" not in text
+    assert text.splitlines()[-1] == summary_line(account)
+
+
+@given(st.text(st.characters(codec="ascii", exclude_characters="\0"), min_size=1, max_size=20))
+def test_a_printed_command_means_the_key_it_names(key: str) -> None:
+    command = import_command(key, "p 1", options=("--state", "a b"))
+    assert command.isprintable()
+    if key.isprintable():
+        words = shlex.split(command)
+        assert words[:2] == ["personasync", "import"]
+        assert [word for word in words[2:] if word != "--" or key == "--"].count(key) >= 1
+
+
+@pytest.mark.parametrize("key", ["a\x1b[31m'b\\", "two\nlines", "it's", "-rf", "$HOME"])
+def test_a_shell_reads_a_printed_key_as_it_is(key: str) -> None:
+    printed = import_command(key, "p1").replace("personasync import", "printf '%s|'")
+    shown = subprocess.run(["bash", "-c", printed], capture_output=True, check=True).stdout
+    assert shown == f"{'--|' if key.startswith('-') else ''}{key}|p1|".encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", []),
+        ("one two three", ["  one two", "    three"]),
+        ("夜の歌 夜の歌", ["  夜の歌", "    夜の歌"]),
+        ("aaaaaaaaaaaaaaaa b", ["  aaaaaaaaaaaaaaaa", "    b"]),
+    ],
+)
+def test_lines_break_between_words(text: str, lines: list[str]) -> None:
+    assert wrap(text, 11, indent="  ", hanging="    ") == lines
