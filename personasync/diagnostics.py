@@ -18,7 +18,7 @@ class Place:
     """A span of a file: lines and columns count from 1, the end is exclusive.
 
     Columns count characters, not bytes. ``end_line`` and ``end_column`` are 0
-    where only the start is known.
+    where only the start is known; a ``line`` of 0 means the file as a whole.
     """
 
     file: str
@@ -28,7 +28,7 @@ class Place:
     end_column: int = 0
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
 @dataclass(frozen=True, slots=True)

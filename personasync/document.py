@@ -29,7 +29,7 @@ MAX_DEPTH: Final = 32
 MAX_KEYS: Final = 150_000
 """The most entries of one mapping or list."""
 
-MAX_NODES: Final = 3_000_000
+MAX_NODES: Final = 1_600_000
 """The most values of a document, with every alias counted as what it stands for."""
 
 MAX_PROBLEMS: Final = 500
@@ -217,12 +217,13 @@ class _Builder:
         self._scalars: dict[str, Value] = {}
         self._last_scalar: Any = None
         self._documents = 0
-        self._parser: Any = _parser(document.data)
+        self._parser: Any = None
 
     def build(self) -> None:
         """Read the document; every end of it, good or bad, leaves a value and the problems."""
         document = self._document
         try:
+            self._parser = _parser(document.data)
             self._run()
         except _Stop:
             document.root = BROKEN
@@ -231,8 +232,6 @@ class _Builder:
             document.problems.append(
                 explain_syntax(document.file, document.data, error, self._last_scalar)
             )
-        finally:
-            self._parser.dispose()
 
     def _run(self) -> None:
         """Take in every event.
@@ -605,6 +604,8 @@ def kind_of(value: Value) -> str:
 
 # The scalars of YAML 1.1 (https://yaml.org/type/), as PyYAML resolves them.
 _MAY_BE_TYPED: Final = frozenset("-+.0123456789~nNyYtTfFoO") | {""}
+_LONGEST_NUMBER: Final = 400
+_DIGITS: Final = re.compile("[-+]?[0-9][0-9_.]*")
 _TRUE: Final = re.compile("yes|Yes|YES|true|True|TRUE|on|On|ON")
 _PLAIN: Final = re.compile(
     r"""
@@ -635,6 +636,8 @@ def resolve_plain(text: str) -> Value:
     What the two versions of YAML read differently, and what is no finite
     number of a sane size, comes back as ``Odd``.
     """
+    if len(text) > _LONGEST_NUMBER:
+        return Odd(Oddity.TOO_LARGE, text) if _DIGITS.fullmatch(text) else text
     match = _PLAIN.fullmatch(text)
     if match is None:
         return text
@@ -652,8 +655,6 @@ def resolve_plain(text: str) -> Value:
 
 def _number(kind: str, text: str) -> Value:
     digits = text.replace("_", "")
-    if len(digits) > 400 or (kind != "float" and len(digits) > 70):
-        return Odd(Oddity.TOO_LARGE, text)
     value: int | float
     if kind == "base60":
         value = _base_60(digits)

@@ -23,6 +23,7 @@ _NUMBERS: Final = {
     "parallelism": "a whole number from 1 to 64",
     "maxCreates": "a whole number, 0 or more",
 }
+_GUESSES: Final = 100  # how many unknown fields of one mapping are compared with the known ones
 _QUOTE: Final = "quote it"
 _RATE: Final = "write COUNT/PERIOD, such as 20/10s, 5/s or 100/1m"
 _ID_FIELDS: Final = ("taskId", "audioId", "personaId")
@@ -125,7 +126,8 @@ def _name_place(document: Document, path: Path) -> Place:
 def _missing(document: Document, violation: Violation) -> Iterator[Diagnostic]:
     value: Mapping[str, Value] = violation.value
     path = violation.path
-    meant = {meant_field(name, path) for name in value if name not in known_fields(path)}
+    unknown = [name for name in value if name not in known_fields(path)]
+    meant = {meant_field(name, path) for name in unknown[:_GUESSES]}
     missing = [name for name in violation.expected if name not in value and name not in meant]
     if not missing:
         return
@@ -148,12 +150,12 @@ def _unknown(document: Document, violation: Violation) -> Iterator[Diagnostic]:
     path = violation.path
     mapping = _mapping_at(document, path)
     known = known_fields(path)
-    for name, value in mapping.items():
+    for index, (name, value) in enumerate(mapping.items()):
         if name in known:
             continue
         inside = " of a persona" if len(path) == 2 else f" of {path[0]}" if path else ""
         hint = _elsewhere(name, value, path)
-        meant = meant_field(name, path)
+        meant = meant_field(name, path) if index < _GUESSES else None
         if hint is None and meant is not None:
             hint = f"did you mean {meant}?"
             if meant in mapping:
@@ -161,7 +163,7 @@ def _unknown(document: Document, violation: Violation) -> Iterator[Diagnostic]:
         yield _error(
             "unknown-field",
             f"{dotted((*path, _cut(name)))} is not a field{inside or ' of a manifest'}",
-            document.key_place(mapping, name),
+            document.nth_key_place(mapping, index),
             hint or f"the fields are {', '.join(known)}",
         )
 

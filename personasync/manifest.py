@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,6 +39,8 @@ def load_manifest(paths: Sequence[str | os.PathLike[str]]) -> Manifest:
     reached twice is read once. Raises ``ManifestError`` with every problem of
     every file as its ``diagnostics``, sorted by place.
     """
+    if isinstance(paths, (str, os.PathLike)):
+        paths = [paths]
     with collector_paused():
         assembly = _Assembly()
         files, problems = _find_files(paths)
@@ -61,30 +62,36 @@ def _find_files(
     if not paths:
         problems.append(Diagnostic(Severity.ERROR, "no-manifest", "no manifest is given"))
     for path in paths:
-        name = os.fspath(path)
+        name = os.fsdecode(path)
         try:
-            status = os.stat(name)  # noqa: PTH116 - the name stays as the user wrote it
-            found = _in_folder(name) if stat.S_ISDIR(status.st_mode) else [(name, status)]
-        except (OSError, ValueError) as error:
+            found = _in_folder(name) if os.path.isdir(name) else [name]  # noqa: PTH112
+        except OSError as error:
             problems.append(_unreadable(name, error))
             continue
-        for file, file_status in found:
-            files.setdefault((file_status.st_dev, file_status.st_ino), file)
         if not found:
             problems.append(_no_manifests(name))
+        for file in found:
+            try:
+                status = os.stat(file)  # noqa: PTH116 - the name stays as the user wrote it
+            except (OSError, ValueError) as error:
+                problems.append(_unreadable(file, error))
+            else:
+                files.setdefault((status.st_dev, status.st_ino), file)
     return list(files.values()), problems
 
 
-def _in_folder(folder: str) -> list[tuple[str, os.stat_result]]:
-    found = []
-    for child in sorted(os.listdir(folder)):  # noqa: PTH208 - names, not paths
-        if child.startswith(".") or not child.lower().endswith(_SUFFIXES):
-            continue
-        name = child if folder == os.curdir else os.path.join(folder, child)  # noqa: PTH118
-        status = os.stat(name)  # noqa: PTH116
-        if stat.S_ISREG(status.st_mode):
-            found.append((name, status))
-    return found
+def _in_folder(folder: str) -> list[str]:
+    """Return the manifests of a folder, links that lead nowhere included."""
+    with os.scandir(folder) as children:
+        names = [
+            child.name
+            for child in children
+            if child.name.lower().endswith(_SUFFIXES)
+            and not child.name.startswith(".")
+            and (child.is_file() or not Path(child).exists())
+        ]
+    prefix = "" if folder == os.curdir else folder
+    return [os.path.join(prefix, name) for name in sorted(names)]  # noqa: PTH118
 
 
 def _no_manifests(folder: str) -> Diagnostic:
@@ -157,8 +164,6 @@ def _shape_problems(document: Document) -> tuple[list[Diagnostic], int]:
         }
         omitted = max(0, len(bad) - MAX_PROBLEMS)
         root = {**root, "personas": dict(list(bad.items())[:MAX_PROBLEMS])}
-    if isinstance(root, dict) and len(root) > MAX_PROBLEMS:
-        omitted += len(root) - MAX_PROBLEMS
     return list(explain(document, violations(load_schema("manifest"), root))), omitted
 
 
@@ -181,6 +186,7 @@ class _Assembly:
         self._omitted = 0
         self._documents: list[Document] = []
         self._starts: list[int] = []  # how many personas came before each document
+        self._keys: list[str] = []
         self._entries: list[Value] = []
         self._personas: list[Persona] = []
         self._seen: dict[str, dict[str, int]] = {
@@ -274,6 +280,7 @@ class _Assembly:
         defaults = _sound("defaults", root.get("defaults"))
         told: set[tuple[str, Place | None]] = set()  # what a default does wrong is told once
         start = len(self._entries)
+        self._keys += personas
         self._entries += personas.values()
         for index, (key, value) in enumerate(personas.items()):
             fields: dict[str, Any]
@@ -311,29 +318,20 @@ class _Assembly:
             Diagnostic(
                 severity,
                 f"duplicate-{_CODES[field]}",
-                message.format(value=shown(value), key=self._key(ordinal)),
+                message.format(value=shown(value), key=self._keys[ordinal]),
                 place,
                 hint,
-                (Related(f"first used here, by {self._key(first)}", first_place),),
+                (Related(f"first used here, by {self._keys[first]}", first_place),),
             )
         )
 
-    def _locate(self, ordinal: int) -> tuple[Document, Map, int]:
-        number = bisect_right(self._starts, ordinal) - 1
-        document = self._documents[number]
-        root: Any = document.root
-        return document, root["personas"], ordinal - self._starts[number]
-
     def _place(self, field: str, ordinal: int) -> Place:
-        document, personas, index = self._locate(ordinal)
-        entry = self._entries[ordinal]
-        if field == "key" or not isinstance(entry, Map):
-            return document.nth_key_place(personas, index)
-        return document.value_place(entry, field)
-
-    def _key(self, ordinal: int) -> str:
-        _, personas, index = self._locate(ordinal)
-        return list(personas)[index]
+        number = bisect_right(self._starts, ordinal) - 1
+        document, entry = self._documents[number], self._entries[ordinal]
+        if field != "key" and isinstance(entry, Map):
+            return document.value_place(entry, field)
+        root: Any = document.root
+        return document.nth_key_place(root["personas"], ordinal - self._starts[number])
 
 
 _CODES: Final = {

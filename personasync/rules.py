@@ -61,15 +61,10 @@ class Entry:
     defaults: Mapping[str, Any]
 
     def place(self, field: str) -> Place:
-        """Return where a field stands: in the persona, else in the defaults, else the key."""
-        if field in self.fields:
-            return self.document.value_place(self.entry, field)
-        defaults = self.root.get("defaults")
-        if field in self.defaults and isinstance(defaults, Map):
-            return self.document.value_place(defaults, field)
-        personas = self.root["personas"]
-        assert isinstance(personas, Map)
-        return self.document.key_place(personas, self.key)
+        """Return where a field that is given stands: in the persona, else in the defaults."""
+        holder = self.entry if field in self.fields else self.root["defaults"]
+        assert isinstance(holder, Map)
+        return self.document.value_place(holder, field)
 
     def name(self, field: str) -> str:
         """Return how messages name a field: by the mapping that holds its value."""

@@ -25,9 +25,15 @@ def pick_lines(data: bytes, wanted: Collection[int]) -> dict[int, str]:
             break
         line = number
         end = data.find(b"\n", start)
-        text = data[start : end if end >= 0 else len(data)]
-        found[number] = text.decode("utf-8", "backslashreplace")
+        found[number] = _decode(data[start : end if end >= 0 else len(data)])
     return found
+
+
+def _decode(text: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError as error:  # what follows the first bad byte is of little use
+        return text[: error.start + 200].decode("utf-8", "backslashreplace")
 
 
 def _skip_lines(data: bytes, start: int, count: int) -> int:

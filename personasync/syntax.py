@@ -363,7 +363,7 @@ def _incomplete_entry(c: _Complaint, number: int, text: str) -> Diagnostic | Non
 def _after_quote(c: _Complaint) -> Diagnostic | None:
     """Text behind a closing quote, which often is the quote that was meant to open another."""
     scalar = c.scalar
-    if not _expected_key(c) or scalar is None or scalar.style not in ("'", '"'):
+    if not _unexpected(c) or scalar is None or scalar.style not in ("'", '"'):
         return None
     end = scalar.end_mark
     if end.line + 1 != c.line or not end.column < c.column <= end.column + 80:
@@ -397,7 +397,7 @@ def _after_quote(c: _Complaint) -> Diagnostic | None:
 
 
 def _after_bracket(c: _Complaint) -> Diagnostic | None:
-    if not _expected_key(c) or c.before.rstrip()[-1:] not in ("]", "}"):
+    if not _unexpected(c) or c.before.rstrip()[-1:] not in ("]", "}"):
         return None
     start = min(i for i in (c.text.find("["), c.text.find("{"), len(c.before)) if i >= 0)
     value = c.text[start:].rstrip()
@@ -512,7 +512,7 @@ def _question_mark(c: _Complaint) -> Diagnostic | None:
 
 
 def _after_value(c: _Complaint) -> Diagnostic | None:
-    if not _expected_key(c):
+    if not _unexpected(c):
         return None
     return c.here(
         "unexpected-text",
@@ -569,6 +569,11 @@ _RECOGNISERS: Final[tuple[Callable[[_Complaint], Diagnostic | None], ...]] = (
     _bad_indentation,
     _after_value,
 )
+
+
+def _unexpected(c: _Complaint) -> bool:
+    """Return whether something follows what had ended."""
+    return _expected_key(c) or "<document start>" in c.problem
 
 
 def _expected_key(c: _Complaint) -> bool:

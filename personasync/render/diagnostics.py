@@ -6,9 +6,8 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from rich.cells import cell_len
-
 from personasync.diagnostics import Diagnostic, Place, Severity
+from personasync.render.layout import display_width
 from personasync.render.text import printable
 
 FORMAT: Final = "personasync.diagnostics/1"
@@ -92,8 +91,8 @@ def _excerpt(
     after += "…" if last < len(source) else ""
     bar = paint("gutter", f"{place.line:>{gutter + 1}} |")
     yield f"{bar} {before}{marked}{after}".rstrip()
-    underline = paint(style, mark * max(1, cell_len(marked)))
-    yield f"{paint('gutter', ' ' * (gutter + 1) + ' |')} {' ' * cell_len(before)}{underline}"
+    underline = paint(style, mark * max(1, display_width(marked)))
+    yield f"{paint('gutter', ' ' * (gutter + 1) + ' |')} {' ' * display_width(before)}{underline}"
 
 
 def _window(source: str, start: int) -> tuple[int, int]:

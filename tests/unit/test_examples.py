@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from personasync.diagnostics import Diagnostic, Severity
 from personasync.errors import ManifestError
@@ -39,7 +40,9 @@ def _diagnostics(name: str) -> tuple[Diagnostic, ...]:
         for path in _examples(kind)
     ],
 )
-def test_example(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("libyaml", [True, False], ids=["libyaml", "pure Python"])
+def test_example(example: Path, libyaml: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml, "__with_libyaml__", libyaml and yaml.__with_libyaml__)
     monkeypatch.chdir(example.parent)
     diagnostics = _diagnostics(example.name)
     expected = example.with_suffix(".expected")
