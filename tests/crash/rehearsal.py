@@ -154,6 +154,10 @@ class Rehearsal:
         entries = self.state().entries.values()
         return {e.audio_id: e.persona_id or "" for e in entries if e.status is Status.CREATED}
 
+    def conflicts(self) -> set[str]:
+        entries = self.state().entries.values()
+        return {entry.audio_id for entry in entries if entry.status is Status.CONFLICT}
+
     # The promise (design.md §1, issue 3).
 
     def check_nothing_is_lost(self) -> None:
@@ -183,11 +187,11 @@ class Rehearsal:
         recorded = self.recorded()
         self.become(repeat="conflict")
         code = self.run()
-        conflicts = [e for e in self.state().entries.values() if e.status is Status.CONFLICT]
+        conflicts = self.conflicts()
         assert code == (3 if conflicts else 0), self.said
         assert len(conflicts) <= at_most
-        assert all(entry.after_pending for entry in conflicts)
-        assert set(self.recorded()) == set(self.made()) - {entry.audio_id for entry in conflicts}
+        assert all(self.state().entries[audio].after_pending for audio in conflicts)
+        assert set(self.recorded()) == set(self.made()) - conflicts
         self._check_not_asked_again(recorded)
         self.check_nothing_is_lost()
 

@@ -19,7 +19,6 @@ pytestmark = [
 # thread makes after the workers' are reached by the file that they are about.
 MAIN_THREAD_FILES = (
     "personas.state.jsonl.tmp",
-    "personas.state.jsonl.backup",
     "personas.state.jsonl.backup.tmp",
     "personas.state.jsonl.lock",
 )
