@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,11 @@ KEY_VARIABLE: Final = "PERSONASYNC_API_KEY"
 FILE_VARIABLE: Final = "PERSONASYNC_API_KEY_FILE"
 _SHAPE: Final = re.compile(r"[!-~]{1,4096}")
 _FILE_LIMIT: Final = 8192
+_SHORT: Final = 12
+_SHORTEST_PREFIX: Final = 4
+
+_read_pipes: dict[Path, str] = {}
+"""What pipes gave: a pipe can be read only once, and the key may be asked for again."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -29,8 +35,20 @@ class ApiKey:
         return "***"
 
     def redact(self, text: str) -> str:
-        """Return a text with every occurrence of the key replaced."""
-        return text.replace(self.value, "***")
+        """Return a text with every occurrence of the key replaced.
+
+        In any case and as JSON, Python and URLs escape it. A key of less than
+        twelve characters may be a word, so it counts only where it stands alone.
+        """
+        return _occurrence(self.value).sub("***", text)
+
+    def redact_cut(self, text: str) -> str:
+        """Redact a text whose end may have been cut off inside the key."""
+        text = self.redact(text)
+        for length in range(len(self.value) - 1, _SHORTEST_PREFIX - 1, -1):
+            if text.endswith(self.value[:length]):
+                return f"{text[:-length]}***"
+        return text
 
 
 def read_api_key(environment: Mapping[str, str]) -> ApiKey | None:
@@ -57,11 +75,32 @@ def read_api_key(environment: Mapping[str, str]) -> ApiKey | None:
     return ApiKey(value)
 
 
+@lru_cache(maxsize=4)
+def _occurrence(value: str) -> re.Pattern[str]:
+    pieces = []
+    for run in re.findall(r"\\+|[^\\]", value):
+        code = f"{ord(run[0]):02x}"
+        if run[0] == "\\":  # each may be doubled twice; the next character's own come on top
+            pieces.append(rf"(?:\\u005c|\\|%5c){{{len(run)},{4 * len(run) + 4}}}")
+            continue
+        escapes = r"\\{0,4}" if pieces and not pieces[-1].startswith(r"(?:\\u005c") else ""
+        pieces.append(rf"{escapes}(?:{re.escape(run)}|\\u00{code}|%{code})")
+    pattern = "".join(pieces)
+    if len(value) < _SHORT:
+        pattern = rf"(?<![\w-]){pattern}(?![\w-])"
+    return re.compile(pattern, re.IGNORECASE | re.ASCII)
+
+
 def _read(path: Path) -> str:
     try:
+        if path in _read_pipes:
+            return _read_pipes[path]
         with path.open("rb") as file:
-            return file.read(_FILE_LIMIT).decode("utf-8", "replace").strip()
+            text = file.read(_FILE_LIMIT).decode("utf-8-sig", "replace").strip()
+        if path.is_fifo():
+            _read_pipes[path] = text
     except OSError as error:
         raise ConfigurationError(
             f"cannot read {path}, which {FILE_VARIABLE} names: {error.strerror}"
         ) from error
+    return text

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, TypeGuard
 
 from personasync.outcome import Conflict, Created, Outcome, Refused, Throttled, Unclear
 
@@ -23,40 +22,55 @@ _CONFLICT: Final = 409
 _MAINTENANCE: Final = 455
 _THROTTLED: Final = frozenset({405, 429, 430})
 _STOP_ALL: Final = frozenset({401, 402})
+_LARGEST_CODE: Final = 9999
 _MESSAGE_LIMIT: Final = 500
-_PERSONA_ID: Final = re.compile(r"[!-~]{1,256}")
 _SPEAKS_OF_CREDITS: Final = re.compile(r"credit|balance", re.IGNORECASE)
+_SECONDS: Final = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
+
+_PERSONA_ID: Final = re.compile(r"[!-~]{1,256}")
+_WORKFLOW_COMMAND: Final = re.compile(r"^::|##\w*\[")
+"""What no ID is, and what a CI log would obey where ``personasync output`` prints it."""
 
 
 def classify(
-    status: int, headers: Mapping[str, str], text: str, *, now: datetime | None = None
+    status: int,
+    headers: Mapping[str, str],
+    text: str,
+    *,
+    now: datetime | None = None,
+    redact: Callable[[str], str] = str,
 ) -> Outcome:
     """Say what an answer means.
 
     The body's ``code`` counts when it has one, else the HTTP status (api.md
     §2). Whatever is not surely a success, a conflict or a refusal is
-    ``Unclear``, and keeps the answer.
+    ``Unclear``, and keeps the answer. ``redact`` takes out of a text what must
+    not be shown or stored, should a server echo it.
     """
     retry_after = parse_retry_after(headers.get("Retry-After"), now or datetime.now(UTC))
+
+    def unclear(reason: str, code: int) -> Unclear:
+        return Unclear(reason, code, kept(redact(text)), retry_after)
+
     if 300 <= status < 400:
-        return Unclear(
-            f"the API redirected ({status}), which is not followed", status, kept(text), retry_after
-        )
+        return unclear(f"the API redirected ({status}), which is not followed", status)
     answer = _object(text)
-    code, message = _code(answer, status), _message(answer)
+    code, message = _code(answer, status), redact(_message(answer))[:_MESSAGE_LIMIT]
     match code:
         case None:
-            return Unclear("the answer's code is not a number", status, kept(text), retry_after)
+            return unclear("the answer's code cannot be one", status)
         case _ if code == _SUCCESS:
-            return _success(answer, status, text)
+            persona_id = _persona_id(answer)
+            if _is_persona_id(persona_id) and redact(persona_id) == persona_id:
+                return Created(persona_id)
+            return unclear(_why_no_success(answer, persona_id), status)
         case _ if code == _CONFLICT:
             return Conflict(code, message)
         case _ if code in _THROTTLED and not _SPEAKS_OF_CREDITS.search(message):
             return Throttled(code, message, retry_after)
         case _ if 400 <= code < 500 and code != _MAINTENANCE:
             return Refused(code, message, stops_run=code in _STOP_ALL or code in _THROTTLED)
-    reason = f"the API answered {code}" + (f": {message}" if message else "")
-    return Unclear(reason, code, kept(text), retry_after)
+    return unclear(f"the API answered {code}" + (f": {message}" if message else ""), code)
 
 
 def kept(text: str) -> str | None:
@@ -72,49 +86,55 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
     """
     if value is None:
         return None
-    try:
-        seconds = float(value)
-    except ValueError:
+    number = _SECONDS.fullmatch(value.strip())
+    if number:
+        seconds = float(number[0])
+    else:
         try:
             then = parsedate_to_datetime(value)
             seconds = (then.replace(tzinfo=then.tzinfo or UTC) - now).total_seconds()
         except (ValueError, TypeError, OverflowError, IndexError):
             return None
-        seconds = max(seconds, 0.0)
-    usable = math.isfinite(seconds) and 0 <= seconds <= LONGEST_RETRY_AFTER
-    return seconds if usable else None
+    return max(seconds, 0.0) if seconds <= LONGEST_RETRY_AFTER else None
 
 
 def _object(text: str) -> dict[str, object] | None:
     try:
-        answer = json.loads(text)
+        answer = json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError):
         return None
     return answer if isinstance(answer, dict) else None
 
 
 def _code(answer: dict[str, object] | None, status: int) -> int | None:
-    """Return the code that counts; ``None`` where a 200 has a body whose code is none."""
-    if answer is not None and "code" in answer:
-        code = answer["code"]
-        if isinstance(code, int) and not isinstance(code, bool):
-            return code
-        return None if status < 400 else status
-    return status
+    """Return the code that counts; ``None`` where no error status and a code that is none meet."""
+    if answer is None or "code" not in answer:
+        return status
+    code = answer["code"]
+    if isinstance(code, int) and not isinstance(code, bool) and 0 <= code <= _LARGEST_CODE:
+        return code
+    return status if status >= 400 else None
 
 
 def _message(answer: dict[str, object] | None) -> str:
     message = answer.get("msg") if answer else None
-    return message[:_MESSAGE_LIMIT] if isinstance(message, str) else ""
+    return message if isinstance(message, str) else ""
 
 
-def _success(answer: dict[str, object] | None, status: int, text: str) -> Outcome:
+def _persona_id(answer: dict[str, object] | None) -> object:
     data = answer.get("data") if answer else None
-    persona_id = data.get("personaId") if isinstance(data, dict) else None
-    if isinstance(persona_id, str) and _PERSONA_ID.fullmatch(persona_id):
-        return Created(persona_id)
+    return data.get("personaId") if isinstance(data, dict) else None
+
+
+def _is_persona_id(value: object) -> TypeGuard[str]:
+    if not isinstance(value, str) or not _PERSONA_ID.fullmatch(value):
+        return False
+    return _WORKFLOW_COMMAND.search(value) is None
+
+
+def _why_no_success(answer: dict[str, object] | None, persona_id: object) -> str:
     if answer is None:
-        return Unclear("the answer is not a JSON object", status, kept(text))
+        return "the answer is not a JSON object"
     if persona_id is None:
-        return Unclear("the answer says success, but holds no personaId", status, kept(text))
-    return Unclear("the answer's personaId cannot be one", status, kept(text))
+        return "the answer says success, but holds no personaId"
+    return "the answer's personaId cannot be one"

@@ -11,7 +11,14 @@ from typing import Final
 import requests
 
 from personasync.api.classify import classify, kept
-from personasync.api.transport import EXCHANGE_ERRORS, Body, describe, new_session
+from personasync.api.transport import (
+    EXCHANGE_ERRORS,
+    Body,
+    Route,
+    describe,
+    environment_route,
+    new_session,
+)
 from personasync.credentials import ApiKey
 from personasync.model import PersonaRequest
 from personasync.outcome import Created, NotSent, Outcome, Unclear
@@ -23,6 +30,7 @@ ANSWER_LIMIT: Final = 1 << 20
 """Bytes; a longer answer is given up on."""
 
 _CHUNK: Final = 1 << 16
+_REASON_LIMIT: Final = 200
 _log = logging.getLogger(__name__)
 
 
@@ -31,7 +39,10 @@ class HttpApi:
 
     ``connect_timeout`` and ``read_timeout`` are seconds: to connect, TLS
     included, and for the whole answer to arrive, however slowly it drips.
-    Safe to use from several threads: each has a session of its own.
+    Safe to use from several threads: each has a session of its own. Proxies
+    and a private CA come from the environment; raises ``ConfigurationError``
+    when those there cannot be used. ``direct`` leaves the proxies out: it is
+    for a server inside this process, which no proxy needs to reach.
     """
 
     def __init__(
@@ -41,8 +52,10 @@ class HttpApi:
         *,
         connect_timeout: float = 10.0,
         read_timeout: float = 60.0,
+        direct: bool = False,
     ) -> None:
         self._base_url = base_url
+        self._route = Route(base_url) if direct else environment_route(base_url)
         self._key = key
         self._timeouts = (connect_timeout, read_timeout)
         self._sessions = threading.local()
@@ -54,16 +67,9 @@ class HttpApi:
         try:
             outcome = self._exchange(body)
         except EXCHANGE_ERRORS as error:
-            reason = self._key.redact(describe(error, self._timeouts))
+            reason = self._say(error, sent=body.sent)
             outcome = Unclear(reason) if body.sent else NotSent(reason)
-        _log.debug(
-            "POST %s%s (Authorization: Bearer ***) for audio %s took %.3f s: %r",
-            self._base_url,
-            PATH,
-            request.audio_id,
-            time.monotonic() - started,
-            outcome,
-        )
+        self._note(request, outcome, time.monotonic() - started)
         return outcome
 
     def _exchange(self, body: Body) -> Outcome:
@@ -79,11 +85,12 @@ class HttpApi:
             received, failure = self._read(response)
         finally:
             response.close()
-        text = self._key.redact(received.decode("utf-8", "replace"))
-        outcome = classify(response.status_code, response.headers, text)
+        text = received.decode("utf-8", "replace")
+        redact = self._key.redact if failure is None else self._key.redact_cut
+        outcome = classify(response.status_code, response.headers, text, redact=redact)
         if failure is None or isinstance(outcome, Created):
             return outcome  # an ID that arrived whole counts, whatever became of the rest
-        return Unclear(failure, response.status_code, kept(text))
+        return Unclear(failure, response.status_code, kept(redact(text)))
 
     def _read(self, response: requests.Response) -> tuple[bytes, str | None]:
         """Return what arrived of the answer and, if that is not all, why."""
@@ -95,12 +102,26 @@ class HttpApi:
                     return bytes(received), f"the answer is longer than {ANSWER_LIMIT >> 20} MiB"
             response.raw.drain_conn()  # lets the connection be used again
         except EXCHANGE_ERRORS as error:
-            return bytes(received), self._key.redact(describe(error, self._timeouts))
+            return bytes(received), self._say(error)
         return bytes(received), None
+
+    def _note(self, request: PersonaRequest, outcome: Outcome, seconds: float) -> None:
+        if _log.isEnabledFor(logging.DEBUG):
+            about = f"for audio {request.audio_id!r} took {seconds:.3f} s: {outcome!r}"
+            _log.debug(
+                "POST %s%s (Authorization: Bearer ***) %s",
+                self._base_url,
+                PATH,
+                about.replace("##", r"#\x23"),  # a CI log may obey ##[…] wherever it stands
+            )
+
+    def _say(self, error: BaseException, *, sent: bool = True) -> str:
+        words = self._key.redact(describe(error, self._timeouts, sent=sent))
+        return words[:_REASON_LIMIT]
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._sessions, "session", None)
         if session is None:
-            session = new_session(self._base_url, self._key)
+            session = new_session(self._route, self._key)
             self._sessions.session = session
         return session

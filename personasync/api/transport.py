@@ -8,22 +8,29 @@ import os
 import socket
 import ssl
 import time
-from typing import Any
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from requests.utils import get_environ_proxies
+from requests.utils import get_environ_proxies, select_proxy
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from personasync import __version__
 from personasync.base_url import is_loopback
 from personasync.credentials import ApiKey
+from personasync.errors import ConfigurationError
 
-EXCHANGE_ERRORS = (
+CA_VARIABLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+"""The environment variables that name a private CA; the first that is set counts."""
+
+EXCHANGE_ERRORS: Final = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
     http.client.HTTPException,
@@ -31,6 +38,9 @@ EXCHANGE_ERRORS = (
     ValueError,
 )
 """What a request can raise that is the network's or the server's doing."""
+
+_UNKNOWN_ISSUER: Final = frozenset({18, 19, 20, 21})
+"""OpenSSL's verify codes for a chain that ends at nobody it trusts."""
 
 
 class Body(io.BytesIO):
@@ -49,52 +59,98 @@ class Body(io.BytesIO):
         return data
 
 
-def new_session(base_url: str, key: ApiKey) -> requests.Session:
-    """Return a session that sends the key to one base URL and nowhere else.
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How requests reach a base URL: through which proxy, and whose certificates are trusted.
 
-    Proxies and a private CA come from the environment (``HTTPS_PROXY``,
-    ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE``); a
-    ``.netrc`` does not. A base on this machine is not reached through a proxy
-    on another.
+    ``trusted`` is the path of a private CA, or ``True`` for the public ones.
     """
-    session = requests.Session()
-    session.auth = _Bearer(key)  # being set, it keeps .netrc out
+
+    base_url: str
+    proxy: str | None = None
+    trusted: str | bool = True
+
+
+def environment_route(base_url: str) -> Route:
+    """Return the route that the environment gives.
+
+    The proxy comes from ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and
+    ``NO_PROXY``; a base on this machine is not reached through a proxy on
+    another. A private CA comes from the first of ``CA_VARIABLES`` that is set.
+    Raises ``ConfigurationError`` for a proxy or a CA that no request could use.
+    """
+    return Route(base_url, _proxy(base_url), _trusted(base_url))
+
+
+def new_session(route: Route, key: ApiKey) -> requests.Session:
+    """Return a session that sends the key along one route and nowhere else.
+
+    Nothing else of the environment touches it: no ``.netrc`` replaces the key,
+    no redirect is followed, no cookie is kept.
+    """
+    session = _Session()
+    session.trust_env = False
+    session.auth = _Bearer(key)
     session.headers["User-Agent"] = f"personasync/{__version__}"
     session.headers["Accept-Encoding"] = "identity"
-    session.verify = os.environ.get("SSL_CERT_FILE") or True
-    if _would_leave_this_machine(base_url):
-        session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    session.verify = route.trusted
+    if route.proxy is not None:
+        session.proxies[urlsplit(route.base_url).scheme] = route.proxy
     adapter = _Adapter(pool_connections=1, pool_maxsize=1, max_retries=0)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
 
 
-def describe(error: BaseException, timeouts: tuple[float, float]) -> str:
-    """Say in words what went wrong with a connection; ``timeouts`` are connect and read."""
-    chain = list(_causes(error))
-    texts = " ".join(str(cause) for cause in chain)
-    if isinstance(error, requests.ConnectTimeout):
-        return f"no connection within {timeouts[0]:g}s"
-    for cause in chain:
-        match cause:
-            case ssl.SSLCertVerificationError():
-                return f"the server's certificate is not trusted: {cause.verify_message}"
-            case ssl.SSLError():
-                return f"the TLS connection failed: {cause.reason or cause}"
-            case socket.gaierror():
-                return "the host name could not be resolved"
-            case ConnectionRefusedError():
-                return "the connection was refused"
-            case ConnectionError() | http.client.RemoteDisconnected():
-                return "the connection was closed before the answer was whole"
-            case TimeoutError() | requests.ReadTimeout():
-                return f"no whole answer within {timeouts[1]:g}s"
-            case http.client.IncompleteRead() | urllib3.exceptions.IncompleteRead():
-                return "the answer was cut off"
-            case OSError() if cause.strerror:
-                return cause.strerror
-    return (texts or type(error).__name__)[:200]
+def describe(error: BaseException, timeouts: tuple[float, float], *, sent: bool = True) -> str:
+    """Say in words what went wrong with a connection.
+
+    ``timeouts`` are the seconds to connect and to answer; ``sent`` tells
+    whether the request was under way.
+    """
+    causes = _causes(error)
+    words = next(filter(None, (_words(cause, timeouts, sent) for cause in causes)), None)
+    if words is None:
+        words = str(error) or type(error).__name__
+    through_proxy = any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes)
+    return f"through the proxy: {words}" if through_proxy else words
+
+
+def _words(cause: BaseException, timeouts: tuple[float, float], sent: bool) -> str | None:
+    connect, read = timeouts
+    match cause:
+        case ssl.SSLCertVerificationError():
+            return _untrusted(cause)
+        case ssl.SSLError():
+            reason = (cause.reason or str(cause)).replace("_", " ").lower()
+            return f"the TLS connection failed: {reason}"
+        case socket.gaierror():
+            return "the host name could not be resolved"
+        case ConnectionRefusedError():
+            return "the connection was refused"
+        case TimeoutError() | requests.Timeout():
+            if not sent or isinstance(cause, requests.ConnectTimeout):
+                return f"no connection within {connect:g}s"
+            return f"no whole answer within {read:g}s"
+        case ConnectionError():
+            return "the connection was closed before the answer was whole"
+        case http.client.IncompleteRead():
+            return "the answer was cut off"
+        case http.client.HTTPException():
+            return "the answer is not HTTP"
+        case urllib3.exceptions.DecodeError():
+            return "the answer is compressed in a way that cannot be read"
+        case OSError() if cause.strerror or type(cause) is OSError:
+            return cause.strerror or str(cause)
+    return None
+
+
+def _untrusted(error: ssl.SSLCertVerificationError) -> str:
+    words = f"the server's certificate is not trusted: {error.verify_message}"
+    if error.verify_code in _UNKNOWN_ISSUER:
+        return f"{words} (SSL_CERT_FILE can name the file of a private CA)"
+    return words
 
 
 class _Bearer(AuthBase):
@@ -106,16 +162,65 @@ class _Bearer(AuthBase):
         return request
 
 
-def _would_leave_this_machine(base_url: str) -> bool:
-    if not is_loopback(urlsplit(base_url).hostname or ""):
-        return False
-    proxies = get_environ_proxies(base_url, no_proxy=None).values()
-    return not all(is_loopback(urlsplit(str(proxy)).hostname or "") for proxy in proxies)
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
+        """Follow nothing; even to prepare what might follow, requests would read a whole body."""
+        return None
 
 
-def _causes(error: BaseException | None) -> Any:
+def _proxy(base_url: str) -> str | None:
+    named = select_proxy(base_url, get_environ_proxies(base_url, no_proxy=None))
+    if not named:
+        return None
+    proxy = named if "://" in named else f"http://{named}"
+    host = _proxy_host(proxy)
+    if is_loopback(urlsplit(base_url).hostname or ""):
+        return proxy if is_loopback(host) else None
+    if not host:
+        raise ConfigurationError(
+            "the environment names a proxy that cannot be one, or that is not HTTP",
+            hint="check HTTPS_PROXY and ALL_PROXY; write it like http://proxy.example:8080",
+        )
+    return proxy
+
+
+def _proxy_host(proxy: str) -> str:
+    """Return the host of an HTTP proxy; an empty text if it is none."""
+    try:
+        parts = urlsplit(proxy)
+        host = parts.hostname or ""
+        return host if parts.scheme in ("http", "https") and parts.port != 0 else ""
+    except ValueError:
+        return ""
+
+
+def _trusted(base_url: str) -> str | bool:
+    if urlsplit(base_url).scheme != "https":
+        return True
+    for variable in CA_VARIABLES:
+        path = os.environ.get(variable)
+        if path:
+            _check_certificates(variable, path)
+            return path
+    return True
+
+
+def _check_certificates(variable: str, path: str) -> None:
+    where = {"capath" if Path(path).is_dir() else "cafile": path}
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**where)
+    except (OSError, ValueError) as error:
+        why = "it holds no certificates" if isinstance(error, ssl.SSLError) else None
+        why = why or getattr(error, "strerror", None) or str(error)
+        raise ConfigurationError(
+            f"cannot use {path}, which {variable} names: {why}",
+            hint="it must be a file of certificates in PEM form, or a folder of them",
+        ) from error
+
+
+def _causes(error: BaseException) -> list[BaseException]:
     seen: list[BaseException] = []
-    waiting: list[Any] = [error]
+    waiting: list[object] = [error]
     while waiting:
         cause = waiting.pop(0)
         if isinstance(cause, BaseException) and cause not in seen:
@@ -163,6 +268,11 @@ class _DeadlineSocket:
 class _Response(http.client.HTTPResponse):
     def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
         super().__init__(_DeadlineSocket(sock), *args, **options)  # type: ignore[arg-type]
+
+    def begin(self) -> None:
+        super().begin()
+        self.msg.defects = []  # urllib3 would log what it cannot read of them, raw
+        self.msg.set_payload("")
 
 
 class _Connection(HTTPConnection):

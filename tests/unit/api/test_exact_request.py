@@ -1,0 +1,39 @@
+"""What a request is, to the letter."""
+
+from __future__ import annotations
+
+import json
+
+import responses
+
+from personasync.api.client import HttpApi
+from personasync.credentials import ApiKey
+from personasync.model import PersonaRequest
+from personasync.outcome import Created
+
+BASE = "https://api.invalid"
+URL = f"{BASE}/api/v1/generate/generate-persona"
+
+
+@responses.activate
+def test_the_request_is_the_contracts_and_nothing_more() -> None:
+    answer = {"code": 200, "msg": "success", "data": {"personaId": "p-1"}}
+    responses.post(URL, json=answer)
+    request = PersonaRequest(
+        task_id="t", audio_id="a", name="Nana ☾", description="Warm", vocal_start=0, vocal_end=29.5
+    )
+    assert HttpApi(BASE, ApiKey("secret")).create(request) == Created("p-1")
+    [call] = responses.calls
+    assert call.request.method == "POST"
+    assert call.request.url == URL
+    assert call.request.headers["Authorization"] == "Bearer secret"
+    assert call.request.headers["Content-Type"] == "application/json"
+    assert call.request.headers["User-Agent"].startswith("personasync/")
+    assert json.loads(call.request.body) == {
+        "taskId": "t",
+        "audioId": "a",
+        "name": "Nana ☾",
+        "description": "Warm",
+        "vocalStart": 0,
+        "vocalEnd": 29.5,
+    }
