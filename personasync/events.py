@@ -89,8 +89,10 @@ class Account:
         """The exit code that the account calls for (design.md §7)."""
         if self.signal is not None:
             return 128 + self.signal
+        if self.failure is not None:
+            return 1
         if self.complete:
-            return 0 if self.failure is None else 1
+            return 0
         counts = self.counts()
         recorded = counts[Result.CREATED] + counts[Result.IMPORTED] + counts[Result.RENAMED]
         return 1 if self.refused and not recorded else 3

@@ -35,7 +35,8 @@ def replace_file(path: Path, data: bytes, *, backup: Path | None = None) -> None
 
     Writes beside it, syncs, renames, syncs the folder. With ``backup``, the
     previous file stays there. There is a whole file at ``path`` at every
-    moment. Raises ``OSError``; the previous file is then still in place.
+    moment. Raises ``OSError``: the previous file is then still in place, or
+    the new one is, whole, but perhaps not durable.
     """
     beside = path.with_name(f"{path.name}.tmp")
     mode = path.stat().st_mode & 0o777 if path.exists() else None
@@ -71,3 +72,4 @@ def _keep(path: Path, backup: Path) -> None:
     except OSError:  # a file system without hard links
         shutil.copy2(path, beside)
     beside.replace(backup)
+    beside.unlink(missing_ok=True)  # a rename between two names of one file leaves both

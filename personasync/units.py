@@ -24,7 +24,7 @@ def parse_duration(text: str) -> float:
 
 def format_duration(seconds: float) -> str:
     """Return a duration as people write it: ``350ms``, ``12s``, ``2m05s``, ``1h03m``."""
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{round(seconds * 1000)}ms"
     whole = round(seconds)
     if whole < 60:
@@ -58,4 +58,4 @@ class Rate:
         raise ValueError(f"{text!r} is not a rate; write it like 20/10s, or none")
 
     def __str__(self) -> str:
-        return f"{self.count}/{self.seconds:g}s"
+        return f"{self.count}/{f'{self.seconds:.9f}'.rstrip('0').rstrip('.')}s"

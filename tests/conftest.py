@@ -23,7 +23,7 @@ def _refuse_the_world(address: object) -> None:
     try:
         allowed = ipaddress.ip_address(host).is_loopback
     except ValueError:
-        allowed = host == "localhost"
+        allowed = host == "localhost" or host.endswith(".invalid")  # by RFC 2606, nowhere
     if not allowed:
         raise ReachedOut(f"a test tried to reach {host}")
 
@@ -38,6 +38,11 @@ def _guard(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
         monkeypatch.setenv(name, value)
 
     connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+    lookup = socket.getaddrinfo
+
+    def guarded_lookup(host: object, *args: object, **options: object) -> object:
+        _refuse_the_world((host or "localhost",))
+        return lookup(host, *args, **options)
 
     def guarded(self: socket.socket, address: object) -> None:
         _refuse_the_world(address)
@@ -49,6 +54,7 @@ def _guard(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
     monkeypatch.setattr(socket.socket, "connect_ex", guarded_ex)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_lookup)
 
 
 @pytest.fixture

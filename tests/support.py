@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.published import check_run
+
 _INHERITED = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "COVERAGE_PROCESS_START", "TMPDIR")
 _INHERITED_PREFIXES = ("COVERAGE_", "COV_", "PYTEST_")
 
@@ -73,7 +75,7 @@ class Tool:
         *args: str,
         env: Mapping[str, str] | None = None,
         timeout: float = 60,
-        input: str | None = None,  # noqa: A002
+        input: str | None = None,
     ) -> Ended:
         """Run the command to its end."""
         options = {} if input is None else {"stdin": subprocess.PIPE}
@@ -87,6 +89,7 @@ class Tool:
             raise
         ended = Ended(process.returncode, stdout.decode(), stderr.decode())
         assert "Traceback" not in ended.stderr, ended.stderr
+        check_run(self.folder, args, {**self.environment, **(env or {})}, ended)
         return ended
 
     def write(self, name: str, text: str) -> Path:

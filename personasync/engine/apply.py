@@ -7,14 +7,14 @@ mailbox, so nothing is told twice, out of turn or inside a signal handler.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
 import uuid
 from collections import deque
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeAlias
 
@@ -33,6 +33,7 @@ DEFAULT_RATE: Final = Rate(20, 10.0)
 """The published rate: 20 requests in any 10 seconds for one account (api.md §2)."""
 
 _LAST_WORDS_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 1.0
 
 Listener: TypeAlias = Callable[[Event], None]
 
@@ -51,6 +52,10 @@ class ApplyOptions:
     rate: Rate | None = DEFAULT_RATE
     retry_for: float = 120.0
     handle_signals: bool = False
+
+    def __post_init__(self) -> None:
+        if self.parallelism < 1:
+            raise ValueError("parallelism is at least 1")
 
 
 DEFAULT_OPTIONS: Final = ApplyOptions()
@@ -123,19 +128,33 @@ class _Run:
         self._results: dict[str, PersonaResult] = {}
         self._stopped: str | None = None
         self._refused = False
+        self._threads: list[threading.Thread] = []
+        self._running = 0
         self._signal: int | None = None
         self._abandoned = False
         self._failure: BaseException | None = None
 
     def carry_out(self) -> Account:
-        self._tell(self._event(EventKind.RUN_START, total=self._total()))
-        handling = signals_to(self._mailbox.put) if self._options.handle_signals else nullcontext()
-        with handling:
+        handling = (
+            signals_to(self._mailbox.put)
+            if self._options.handle_signals
+            else contextlib.nullcontext()
+        )
+        with handling:  # to the last word: no signal may cut the account short
+            self._tell(self._event(EventKind.RUN_START, total=self._total()))
+            self._carry_out()
+            account = self._account()
+            self._tell(self._event(EventKind.RUN_END, account=account))
+        return self._account() if self._failure is not account.failure else account
+
+    def _carry_out(self) -> None:
+        try:
             self._record_known_ids()
             self._create()
-        account = self._account()
-        self._tell(self._event(EventKind.RUN_END, account=account))
-        return account
+        except KeyboardInterrupt:  # no handler of ours is set, and nothing was sent yet
+            self._interrupt(signal.SIGINT)
+        except Exception as error:  # noqa: BLE001 - every run ends with an account
+            self._fail(error)
 
     # What needs no request.
 
@@ -166,13 +185,14 @@ class _Run:
 
     def _recorded(self, action: Action) -> Entry:
         known, persona = action.entry, action.persona
-        renamed = action.kind is ActionKind.RENAME and known is not None
+        if action.kind is ActionKind.RENAME and known is not None:
+            return replace(known, key=action.key, at=utc_now(), run=self._id)
         return Entry(
             audio_id=action.audio_id,
             key=action.key,
             status=Status.CREATED,
             persona_id=action.persona_id,
-            origin=known.origin if renamed and known else adopted_origin(action),
+            origin=adopted_origin(action),
             at=utc_now(),
             run=self._id,
             # What was sent stays what it was; only an ID from elsewhere has nothing sent.
@@ -182,20 +202,57 @@ class _Run:
     # What needs requests.
 
     def _create(self) -> None:
-        running = min(self._options.parallelism, len(self._to_send))
-        for number in range(running):
-            threading.Thread(target=self._work, name=f"worker-{number}", daemon=True).start()
-        while running and not self._abandoned:
-            match self._next_message():
-                case Event() as event:
-                    self._tell(event)
-                case _Done(result):
-                    self._results[result.action.audio_id] = result
-                case _WorkerEnded(failure):
-                    running -= 1
-                    self._fail(failure)
-                case int() as number:
-                    self._interrupt(number)
+        self._receive_waiting()  # a signal that came meanwhile comes before the first request
+        while not self._abandoned:
+            try:
+                self._start_workers()
+                self._await_workers()
+                return
+            except KeyboardInterrupt:  # no handler of ours is set
+                self._interrupt(signal.SIGINT)
+
+    def _start_workers(self) -> None:
+        wanted = 0 if self._pace.closed else min(self._options.parallelism, len(self._to_send))
+        for number in range(len(self._threads), wanted):
+            thread = threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
+            # Counted first: a KeyboardInterrupt may come when it has just begun to work.
+            self._threads.append(thread)
+            self._running += 1
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system has no more threads: fewer will do
+                self._threads.pop()
+                self._running -= 1
+                if not self._threads:
+                    self._fail(error)
+                return
+
+    def _await_workers(self) -> None:
+        while self._running and not self._abandoned:
+            try:
+                self._receive(self._mailbox.get(timeout=_LOOK_SECONDS))
+            except Empty:
+                if not any(thread.is_alive() for thread in self._threads):
+                    # A KeyboardInterrupt can swallow a message: never wait for one for ever.
+                    self._receive_waiting()
+                    return
+
+    def _receive(self, message: _Message) -> None:
+        match message:
+            case Event() as event:
+                self._tell(event)
+            case _Done(result):
+                self._results[result.action.audio_id] = result
+            case _WorkerEnded(failure):
+                self._running -= 1
+                self._fail(failure)
+            case int() as number:
+                self._interrupt(number)
+
+    def _receive_waiting(self) -> None:
+        with contextlib.suppress(Empty):
+            while True:
+                self._receive(self._mailbox.get_nowait())
 
     def _work(self) -> None:
         failure: BaseException | None = None
@@ -216,15 +273,15 @@ class _Run:
         if action.persona is None:
             raise AssertionError("a persona to create is always in the manifest")
         self._started.add(action.audio_id)
-        result = Creation(self._workshop, action, action.persona).run(slot)
-        self._mailbox.put(_Done(result))
-        return True
-
-    def _next_message(self) -> _Message:
+        creation = Creation(self._workshop, action, action.persona)
         try:
-            return self._mailbox.get()
-        except KeyboardInterrupt:
-            return signal.SIGINT
+            self._mailbox.put(_Done(creation.run(slot)))
+        except BaseException as error:
+            self._mailbox.put(_Done(creation.unknown(_unexpected(error))))
+            raise
+        finally:
+            self._workshop.recording.discard(action.audio_id)
+        return True
 
     # How a run ends early.
 
@@ -237,13 +294,13 @@ class _Run:
     def _fail(self, failure: BaseException | None) -> None:
         if failure is not None:
             self._failure = self._failure or failure
-            self._halt(f"unexpected error: {type(failure).__name__}", False)
+            self._halt(_unexpected(failure), False)
 
     def _interrupt(self, number: int) -> None:
         if self._signal is None:
             self._signal = number
             self._halt(f"interrupted by {signal.Signals(number).name}", False)
-        else:
+        elif not self._abandoned:
             self._abandoned = True
             self._take_last_words()
 
@@ -252,15 +309,7 @@ class _Run:
         deadline = time.monotonic() + _LAST_WORDS_SECONDS
         while self._workshop.recording and time.monotonic() < deadline:
             time.sleep(0.005)
-        while True:
-            try:
-                message = self._mailbox.get_nowait()
-            except Empty:
-                return
-            if isinstance(message, Event):
-                self._tell(message)
-            elif isinstance(message, _Done):
-                self._results[message.result.action.audio_id] = message.result
+        self._receive_waiting()
 
     # What is said.
 
@@ -294,14 +343,18 @@ class _Run:
 
     def _row(self, action: Action) -> PersonaResult:
         known = self._results.get(action.audio_id)
-        if known is not None:
+        if known is not None and known.result is not Result.NOT_ATTEMPTED:
             return known
         if action.kind is ActionKind.CONFLICT:
             return PersonaResult(action, Result.CONFLICT, action.entry, action.reason)
-        if action.audio_id in self._started:
+        if known is None and action.audio_id in self._started:
             reason = "the run left before its answer came"
             return PersonaResult(action, Result.UNKNOWN, action.entry, reason)
         return PersonaResult(action, Result.NOT_ATTEMPTED, action.entry, self._stopped)
+
+
+def _unexpected(error: BaseException) -> str:
+    return f"unexpected error: {type(error).__name__}"
 
 
 _RECORDED: Final = {

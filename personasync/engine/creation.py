@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from personasync.engine.pace import Pace, Slot
 from personasync.engine.patience import Patience
@@ -17,6 +18,8 @@ from personasync.plan import Action, ActionKind
 from personasync.state.entry import Entry, Origin, Status
 from personasync.state.log import StateLog
 from personasync.units import format_duration
+
+_MAY_SHOW_ID: Final = "personaId"
 
 
 class PersonaApi(Protocol):
@@ -67,12 +70,13 @@ class Creation:
         except StateWriteError as error:
             self._shop.pace.answered(slot)
             self._shop.halt(error.message, True)
-            return PersonaResult(self._action, Result.NOT_ATTEMPTED, reason=error.message)
-        self._tell(EventKind.CREATE_START)
+            return self._not_attempted()
         retrying = self._shop.patience.retrying(pause=self._pause, told=self._failed_once)
         try:
             outcome: Outcome = retrying(self._attempt)
         except _RunEnded as ended:
+            if ended.last is None:
+                return self._never_sent()
             outcome = ended.last
         else:
             self._give_up(outcome)
@@ -80,16 +84,20 @@ class Creation:
             return self._settle(outcome)
         except StateWriteError as error:
             self._shop.halt(error.message, True)
-            return self._unknown(f"its outcome could not be recorded: {error.message}")
-        finally:
-            self._shop.recording.discard(self._persona.audio_id)
+            return self.unknown(f"its outcome could not be recorded: {error.message}")
+
+    def unknown(self, reason: str, code: int | None = None) -> PersonaResult:
+        """Tell that the persona may exist or not, and return its row of the account."""
+        self._tell(EventKind.CREATE_UNKNOWN, code=code, reason=reason)
+        entry = self._entry(Status.PENDING, answer=self._answer)
+        return PersonaResult(self._action, Result.UNKNOWN, entry, reason)
 
     def _attempt(self) -> Outcome:
         slot, self._slot = self._slot or self._shop.pace.admit(), None
-        if slot is None:
-            if self._last is None:  # the first attempt always has a slot
-                raise AssertionError("no slot for a first attempt")
+        if slot is None or not self._shop.pace.depart(slot):
             raise _RunEnded(self._last)
+        if self._attempts == 0:
+            self._tell(EventKind.CREATE_START)
         self._attempts += 1
         try:
             outcome = self._shop.api.create(self._persona.request)
@@ -101,19 +109,23 @@ class Creation:
         if isinstance(outcome, Unclear):
             self._maybe_made = True
             if outcome.answer:  # it may hold the ID, so it is kept before anything else
-                self._answer = outcome.answer
+                self._answer = _more_telling(self._answer, outcome.answer)
                 self._keep_answer(outcome)
         return outcome
 
     def _keep_answer(self, outcome: Unclear) -> None:
+        entry = self._entry(
+            Status.PENDING, code=outcome.code, message=outcome.reason, answer=self._answer
+        )
         try:
-            self._append(
-                Status.PENDING, code=outcome.code, message=outcome.reason, answer=outcome.answer
-            )
+            self._shop.log.append([entry])
         except StateWriteError as error:
             self._shop.halt(error.message, True)
+            self._rescue(entry)
 
     def _failed_once(self, outcome: Outcome, wait: float) -> None:
+        if self._shop.pace.closed:
+            return  # there will be no next try
         if isinstance(outcome, Throttled):
             self._shop.pace.slow_down(wait)
         self._tell(
@@ -161,18 +173,20 @@ class Creation:
                     message=getattr(outcome, "message", None) or reason_of(outcome),
                 )
                 return self._tell_result(EventKind.CREATE_FAILED, Result.FAILED, entry, outcome)
-        if isinstance(outcome, Refused):
-            self._append(Status.PENDING, code=outcome.code, message=outcome.message)
-        return self._unknown(reason_of(outcome), getattr(outcome, "code", None))
+        reason, code = reason_of(outcome), getattr(outcome, "code", None)
+        if isinstance(outcome, Refused | Unclear) and not getattr(outcome, "answer", None):
+            # What came with an answer is kept already.
+            self._append(Status.PENDING, code=code, message=reason, answer=self._answer)
+        return self.unknown(reason, code)
 
     def _created(self, outcome: Created) -> PersonaResult:
         entry = self._entry(Status.CREATED, persona_id=outcome.persona_id, origin=Origin.APPLY)
         rescued: str | None = None
         try:
             self._shop.log.append([entry])
-        except StateWriteError as error:
-            rescued = self._shop.log.rescue([entry]) or ""
-            self._shop.halt(error.message, True)
+        except Exception as error:  # noqa: BLE001 - an ID that is here must not be lost, whatever it was
+            self._shop.halt(_words(error), True)
+            rescued = self._rescue(entry)
         self._tell(EventKind.CREATE_DONE, persona_id=outcome.persona_id, rescued=rescued)
         return PersonaResult(self._action, Result.CREATED, entry, rescued=rescued)
 
@@ -183,10 +197,22 @@ class Creation:
         self._tell(kind, code=entry.code, reason=reason)
         return PersonaResult(self._action, result, entry, reason)
 
-    def _unknown(self, reason: str, code: int | None = None) -> PersonaResult:
-        self._tell(EventKind.CREATE_UNKNOWN, code=code, reason=reason)
-        entry = self._entry(Status.PENDING, answer=self._answer)
-        return PersonaResult(self._action, Result.UNKNOWN, entry, reason)
+    def _rescue(self, entry: Entry) -> str:
+        """Keep an entry elsewhere; return where, or an empty text."""
+        try:
+            return self._shop.log.rescue([entry]) or ""
+        except Exception:  # noqa: BLE001 - there is still the screen
+            return ""
+
+    def _never_sent(self) -> PersonaResult:
+        """Take the ``pending`` back: the run ended between it and its request."""
+        if not self._maybe_made:
+            with contextlib.suppress(StateWriteError):  # ``pending`` is as safe
+                self._append(Status.FAILED, message="the run ended before this was sent")
+        return self._not_attempted()
+
+    def _not_attempted(self) -> PersonaResult:
+        return PersonaResult(self._action, Result.NOT_ATTEMPTED, self._action.entry)
 
     def _append(self, status: Status, **fields: Any) -> Entry:
         entry = self._entry(status, **fields)
@@ -218,9 +244,9 @@ class Creation:
 
 
 class _RunEnded(Exception):  # noqa: N818 - it is no error
-    """The run ended before a retry could be sent."""
+    """The run ended before a request could be sent; ``last`` is what the one before it met."""
 
-    def __init__(self, last: Outcome) -> None:
+    def __init__(self, last: Outcome | None) -> None:
         self.last = last
 
 
@@ -238,6 +264,19 @@ def reason_of(outcome: Outcome) -> str:
 def utc_now() -> str:
     """Return the time as entries and events give it (UTC, RFC 3339, whole seconds)."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _more_telling(before: str | None, answer: str) -> str:
+    """Choose which answer to keep: the later one, but never against one that may show the ID."""
+    if before and _MAY_SHOW_ID in before and _MAY_SHOW_ID not in answer:
+        return before
+    return answer
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, StateWriteError):
+        return error.message
+    return f"unexpected error: {type(error).__name__}"
 
 
 def _asked_to_wait(outcome: Throttled) -> str:

@@ -32,4 +32,5 @@ def signals_to(put: Callable[[int], None]) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # None is a handler that was not set from Python, and cannot be put back from it.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

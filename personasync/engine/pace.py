@@ -8,6 +8,7 @@ there than were let into one here; and no wait outlasts an interrupt.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -17,10 +18,11 @@ from personasync.units import Rate
 
 _MIN_TRANSIT: Final = 0.5
 _TRANSIT_SHARE: Final = 0.04
+_LONGEST_SLEEP: Final = 3600.0
 
 
 class Slot:
-    """One request's place in the window."""
+    """One request's place in the window; ``expires`` is when it can be another's."""
 
     __slots__ = ("expires",)
 
@@ -33,7 +35,8 @@ class Window:
 
     A slot counts until a window after its request surely reached the API:
     when the answer is there, or, while there is none, a moment longer than a
-    request takes (half a second, or 4 % of a long window).
+    request takes on its way (half a second, or 4 % of a long window). So a
+    slot costs at most that moment more than its window.
     """
 
     def __init__(self, rate: Rate) -> None:
@@ -42,17 +45,21 @@ class Window:
         self._slots: list[Slot] = []
 
     def wait(self, now: float) -> float:
-        """Return the seconds until a slot is free; 0 when one is."""
+        """Return the seconds until a slot is free, as far as is known; 0 when one is."""
         self._slots = [slot for slot in self._slots if slot.expires > now]
         if len(self._slots) < self._rate.count:
             return 0.0
         return min(slot.expires for slot in self._slots) - now
 
-    def take(self, now: float) -> Slot:
+    def take(self) -> Slot:
         """Take a slot; ``wait`` has just returned 0."""
-        slot = Slot(now + self._rate.seconds + self._transit)
+        slot = Slot(math.inf)
         self._slots.append(slot)
         return slot
+
+    def sent(self, slot: Slot, now: float) -> None:
+        """Say that the request leaves now: its way to the API begins here, not before."""
+        slot.expires = now + self._rate.seconds + self._transit
 
     def answered(self, slot: Slot, now: float) -> None:
         """Say that the request surely reached the API by now."""
@@ -87,9 +94,26 @@ class Pace:
                 now = self._clock()
                 wait = max(self._not_before - now, self._window.wait(now) if self._window else 0.0)
                 if wait <= 0:
-                    return self._window.take(now) if self._window else Slot(now)
-                self._changed.wait(wait)
+                    return self._window.take() if self._window else Slot(now)
+                self._changed.wait(min(wait, _LONGEST_SLEEP))
         return None
+
+    def depart(self, slot: Slot) -> bool:
+        """Let the request of a slot leave now; ``False`` when it must not any more.
+
+        Between ``admit`` and this, its ``pending`` was written; a slow-down
+        that came in the meantime is waited for.
+        """
+        with self._changed:
+            while not self._closed:
+                now = self._clock()
+                if self._not_before <= now:
+                    if self._window:
+                        self._window.sent(slot, now)
+                        self._changed.notify_all()
+                    return True
+                self._changed.wait(min(self._not_before - now, _LONGEST_SLEEP))
+        return False
 
     def answered(self, slot: Slot) -> None:
         """Say that the request of a slot has its answer, or will never get one."""
@@ -106,4 +130,4 @@ class Pace:
     def pause(self, seconds: float) -> None:
         """Sleep, but not past the end of the run."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed, timeout=seconds)
+            self._changed.wait_for(lambda: self._closed, timeout=min(seconds, _LONGEST_SLEEP))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from tenacity import RetryCallState, Retrying, retry_if_result, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_result, wait_exponential, wait_random
 
 from personasync.outcome import NotSent, Outcome, Throttled, Unclear
 
@@ -67,7 +67,7 @@ class Patience:
             now = self._clock()
             since.append(now)
             with self._guard:
-                start = min(since[0], self._trouble_since or now)
+                start = min(since[0], now if self._trouble_since is None else self._trouble_since)
             return now + state.upcoming_sleep > start + self._seconds
 
         return Retrying(
@@ -85,7 +85,7 @@ def worth_a_retry(outcome: Outcome) -> bool:
     return isinstance(outcome, Throttled | NotSent | Unclear)
 
 
-_backoff = wait_exponential_jitter(initial=_FIRST_WAIT, max=_LONGEST_WAIT, jitter=_JITTER)
+_backoff = wait_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT) + wait_random(0, _JITTER)
 
 
 def _wait(state: RetryCallState) -> float:

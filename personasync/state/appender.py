@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ class Appender:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+        self._end = os.fstat(self._descriptor).st_size
         self._broken: OSError | None = None
         self._waiting: list[_Ticket] = []
         self._queue = threading.Lock()
@@ -46,40 +48,71 @@ class Appender:
             raise ticket.error
 
     def close(self) -> None:
-        """Close the file; what was appended is already durable."""
-        os.close(self._descriptor)
+        """Close the file; what was appended is already durable, and later appends fail."""
+        with self._disk:
+            self._broken = OSError(errno.EBADF, "the file is closed")
+            try:
+                os.close(self._descriptor)
+            except OSError:  # a sync told all that there was to tell
+                return
 
     def _write(self, batch: list[_Ticket]) -> None:
-        error: OSError | None = None
+        """Write a batch and tell each of its tickets; whatever happens, none is left untold."""
+        error: OSError | None = _interrupted()
         try:
             self._write_durably(b"".join(ticket.data for ticket in batch))
+            error = None
         except OSError as caught:
             error = caught
-        for ticket in batch:
-            ticket.error = error
-            ticket.done = True
+        finally:
+            for ticket in batch:
+                ticket.error = error
+                ticket.done = True
 
     def _write_durably(self, data: bytes) -> None:
+        """Write and sync; after a failure that may have left half a line, nothing more."""
         if self._broken is not None:
             raise self._broken
-        end = os.fstat(self._descriptor).st_size
+        self._broken = _interrupted()
+        try:
+            end = self._checked_end()
+            self._write_or_cut_back(data, end)
+            # A failed sync may have dropped what was written: a later one must not seem to save it.
+            os.fsync(self._descriptor)
+            self._check_still_there()
+        except OSError as error:
+            if self._broken is not None:
+                self._broken = error
+            raise
+        self._end = end + len(data)
+        self._broken = None
+
+    def _write_or_cut_back(self, data: bytes, end: int) -> None:
+        """Undo half a write, so that the next line does not join a torn one."""
         try:
             write_all(self._descriptor, data)
         except OSError as error:
-            self._cut_back(end, error)
+            try:
+                os.ftruncate(self._descriptor, end)
+            except OSError:
+                raise error from None
+            self._broken = None
             raise
-        os.fsync(self._descriptor)
-        self._check_still_there()
 
-    def _cut_back(self, end: int, error: OSError) -> None:
-        """Undo half a write, so that the next line does not join a torn one."""
-        try:
-            os.ftruncate(self._descriptor, end)
-        except OSError:
-            self._broken = error
+    def _checked_end(self) -> int:
+        end = os.fstat(self._descriptor).st_size
+        if end < self._end:
+            raise OSError(errno.EIO, "the file was cut short during the run", str(self._path))
+        return end
 
     def _check_still_there(self) -> None:
         """A deleted or replaced file takes writes and syncs gladly, and keeps nothing."""
         ours = os.fstat(self._descriptor)
         if not os.path.samestat(ours, self._path.stat()):
-            raise FileNotFoundError(2, "the file was replaced during the run", str(self._path))
+            raise FileNotFoundError(
+                errno.ENOENT, "the file was replaced during the run", str(self._path)
+            )
+
+
+def _interrupted() -> OSError:
+    return InterruptedError(errno.EINTR, "a write was interrupted")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -74,15 +77,21 @@ class Entry:
     extra: Mapping[str, object] | None = None
 
 
-_TEXT_FIELDS: Final[Mapping[str, str]] = {
-    "at": "at",
-    "run": "run",
-    "message": "message",
-    "answer": "answer",
-}
 _KNOWN_FIELDS: Final = frozenset(
-    {"audioId", "key", "status", "personaId", "origin", "request", "code", "afterPending"}
-    | set(_TEXT_FIELDS)
+    {
+        "audioId",
+        "key",
+        "status",
+        "personaId",
+        "origin",
+        "afterPending",
+        "code",
+        "message",
+        "at",
+        "run",
+        "request",
+        "answer",
+    }
 )
 
 
@@ -108,16 +117,16 @@ def entry_to_json(entry: Entry) -> dict[str, object]:
         "status": entry.status.value,
         "personaId": entry.persona_id,
         "origin": entry.origin.value if entry.origin else None,
+        "afterPending": entry.after_pending,
         "code": entry.code,
         "message": entry.message,
-        "afterPending": entry.after_pending,
         "at": entry.at,
         "run": entry.run,
         "request": entry.request.to_json() if entry.request else None,
         "answer": entry.answer,
-        **(entry.extra or {}),
     }
-    return {name: value for name, value in fields.items() if value is not None}
+    known = {name: value for name, value in fields.items() if value is not None}
+    return {**known, **(entry.extra or {})}
 
 
 def decode_line(line: bytes) -> Header | Entry:
@@ -127,7 +136,7 @@ def decode_line(line: bytes) -> Header | Entry:
     header nor an entry.
     """
     try:
-        fields = json.loads(line, parse_constant=_refuse_constant)
+        fields = _DECODER.decode(line.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):
         raise ValueError("it is not JSON") from None
     if not isinstance(fields, dict):
@@ -154,8 +163,11 @@ def decode_entry(fields: Mapping[str, object]) -> Entry:
         request=_decode_request(fields),
         code=_typed(fields, "code", int),
         after_pending=_typed(fields, "afterPending", bool),
+        message=_text(fields, "message"),
+        at=_text(fields, "at"),
+        run=_text(fields, "run"),
+        answer=_text(fields, "answer"),
         extra={k: v for k, v in fields.items() if k not in _KNOWN_FIELDS} or None,
-        **{attribute: _text(fields, name) for name, attribute in _TEXT_FIELDS.items()},
     )
     if status is Status.CREATED and not entry.persona_id:
         raise ValueError("it says created, but has no personaId")
@@ -166,11 +178,10 @@ def salvage(torn: bytes) -> Entry | None:
     """Read what a torn last line still says about its audio, if it says which.
 
     A line that still holds its ID is worth as much as a whole one. Without an
-    ID it means ``pending``: a request may have been sent.
+    ID it means ``pending``: a request may have been sent. Never raises, and
+    takes time linear in the length of the line.
     """
-    fields = _longest_object(torn)
-    if fields is None:
-        return None
+    fields = _whole_fields(torn)
     try:
         return decode_entry(fields)
     except ValueError:
@@ -179,24 +190,45 @@ def salvage(torn: bytes) -> Entry | None:
         audio_id, key = _required(fields, "audioId"), _required(fields, "key")
     except ValueError:
         return None
+    persona_id = fields.get("personaId")
+    if isinstance(persona_id, str) and persona_id:
+        return Entry(audio_id=audio_id, key=key, status=Status.CREATED, persona_id=persona_id)
     return Entry(audio_id=audio_id, key=key, status=Status.PENDING)
 
 
-def _longest_object(torn: bytes) -> dict[str, object] | None:
-    text = torn.decode("utf-8", "ignore")
-    end = len(text)
-    while end > 0:
+def _whole_fields(torn: bytes) -> dict[str, object]:
+    """Return the fields that stand whole at the beginning of a line."""
+    text = _whole_text(torn)
+    fields: dict[str, object] = {}
+    start = _OPENING.match(text)
+    while start is not None:
         try:
-            fields = json.loads(text[:end].rstrip().removesuffix("}") + "}")
+            name, end = _DECODER.raw_decode(text, start.end())
+            colon = _COLON.match(text, end)
+            if colon is None:
+                break
+            value, end = _DECODER.raw_decode(text, colon.end())
         except (ValueError, RecursionError):
-            end = text.rfind(",", 0, end)
-            continue
-        return fields if isinstance(fields, dict) else None
-    return None
+            break
+        if end == len(text) and not isinstance(value, str | dict):
+            break  # of a number, digits may be missing
+        fields[str(name)] = value
+        start = _COMMA.match(text, end)
+    return fields
+
+
+def _whole_text(torn: bytes) -> str:
+    """Decode up to the first byte that is not text, such as half a character at the end."""
+    try:
+        return torn.decode()
+    except UnicodeDecodeError as error:
+        return torn[: error.start].decode()
 
 
 def _encode(fields: Mapping[str, object]) -> bytes:
-    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = _ENCODER.encode(fields)
+    # What a terminal obeys or an editor takes for a line break stays an escape: the same JSON.
+    text = _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     # A lone surrogate cannot be UTF-8; the backslash form is the same JSON string.
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
@@ -224,8 +256,12 @@ def _decode_request(fields: Mapping[str, object]) -> PersonaRequest | None:
 
 def _number(fields: Mapping[str, object], name: str) -> float | None:
     value = fields.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float | None):
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"its {name} is not a number")
+    if abs(value) > _LARGEST_NUMBER:  # JSON knows whole numbers that no float can hold
+        raise ValueError(f"its {name} is too large")
     return value
 
 
@@ -237,7 +273,10 @@ def _required(fields: Mapping[str, object], name: str) -> str:
 
 
 def _text(fields: Mapping[str, object], name: str) -> str | None:
-    return _typed(fields, name, str)
+    value = fields.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise _wrong_type(name)
 
 
 def _typed(fields: Mapping[str, object], name: str, kind: type[_T]) -> _T | None:
@@ -245,8 +284,12 @@ def _typed(fields: Mapping[str, object], name: str, kind: type[_T]) -> _T | None
     if value is None:
         return None
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ValueError(f"its {name} is not of the right type")
+        raise _wrong_type(name)
     return value
+
+
+def _wrong_type(name: str) -> ValueError:
+    return ValueError(f"its {name} is not of the right type")
 
 
 def _choice(kind: type[_E], fields: Mapping[str, object], name: str) -> _E | None:
@@ -261,3 +304,20 @@ def _choice(kind: type[_E], fields: Mapping[str, object], name: str) -> _E | Non
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+def _finite(text: str) -> float:
+    """Read a number; JSON allows 1e999, which would become an infinity that it cannot write."""
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(text)
+    return value
+
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_LARGEST_NUMBER: Final = sys.float_info.max
+_UNSEEN: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
+_OPENING: Final = re.compile(r"[ \t\r]*\{[ \t\r]*")
+_COLON: Final = re.compile(r"[ \t\r]*:[ \t\r]*")
+_COMMA: Final = re.compile(r"[ \t\r]*,[ \t\r]*")

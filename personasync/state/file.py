@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -14,10 +17,9 @@ from personasync.files import replace_file
 from personasync.state.appender import Appender
 from personasync.state.entry import Entry, Header, encode_entry, encode_header
 from personasync.state.fold import State, fold
-from personasync.state.lock import hold
 from personasync.state.log import Holder, LogContents
 from personasync.state.parse import ParsedLog, parse_log
-from personasync.state.rescue import RescueFiles
+from personasync.state.rescue import RescueFile, RescueFiles
 
 
 class FileStateLog:
@@ -29,11 +31,12 @@ class FileStateLog:
 
     def __init__(self, path: Path, *, api: str | None) -> None:
         self._name = str(path)
-        self._path = path.resolve()  # a rename must replace the file, not a link to it
+        self._path = _real(path)  # a rename must replace the file, not a link to it
         self._api = api
         self._rescue = RescueFiles(self._path)
         self._appender: Appender | None = None
         self._header: Header | None = None
+        self._mended: tuple[str, ...] = ()
         self._opening = threading.Lock()
 
     @property
@@ -47,28 +50,28 @@ class FileStateLog:
         A file that is not there is an empty log. Raises ``StateError`` when
         it cannot be read, belongs to another API, or a line is unreadable.
         """
+        # Rescue files first: a run that takes one in appends before it removes.
+        rescue = self._rescue.read()
         parsed = self._parse()
         entries = parsed.all_entries
-        rescued = self._rescued(entries)
-        return LogContents(
-            parsed.header,
-            (*entries, *rescued),
-            tuple(_notes(self._name, parsed, len(rescued), self._backup)),
-        )
+        rescued = self._new_entries(self._own(rescue, parsed.header), entries)
+        notes = _notes(self._name, parsed, len(rescued), self._backup)
+        return LogContents(parsed.header, (*entries, *rescued), (*self._mended, *notes))
 
     @contextmanager
     def lock(
         self, *, timeout: float = 0.0, on_wait: Callable[[Holder | None], None] | None = None
     ) -> Iterator[None]:
         """Hold the file against other writers, and first mend what a crash left."""
+        from personasync.state.lock import hold  # a plan takes no lock, and must start fast
+
+        self._check_plain()
         with hold(self._path, timeout=timeout, on_wait=on_wait):
             try:
                 self._recover()
                 yield
             finally:
-                if self._appender is not None:
-                    self._appender.close()
-                    self._appender = None
+                self._close()
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Append entries with one write and one sync; creates the file when it is missing."""
@@ -84,20 +87,32 @@ class FileStateLog:
         return self._rescue.keep(encode_header(header) + b"".join(map(encode_entry, entries)))
 
     def compact(self) -> None:
-        """Rewrite the file as one line an audio; the previous file stays as ``.backup``."""
+        """Rewrite the file as one line an audio; the previous file stays as ``.backup``.
+
+        Raises ``StateError`` besides, when the file has become unreadable or is gone.
+        """
         try:
             before = self._bytes()
             parsed = parse_log(before, self._name)
             if parsed.header is None:
+                self._check_never_begun()
                 return
             known = fold(parsed.all_entries).values()
             ordered = sorted(known, key=lambda entry: (entry.key, entry.audio_id))
             data = encode_header(parsed.header) + b"".join(map(encode_entry, ordered))
             if data != before:
+                self._close()
                 replace_file(self._path, data, backup=self._backup)
-                self._reopen()
         except OSError as error:
             raise self._write_error(error) from error
+
+    def _check_never_begun(self) -> None:
+        if self._header is not None:
+            raise StateError(
+                f"the state {self._name} was removed during the run",
+                hint="its IDs are in this run's output, and older ones in version control or in"
+                f" {self._name}.backup; put them back with `personasync import`",
+            )
 
     @property
     def _backup(self) -> Path:
@@ -110,11 +125,13 @@ class FileStateLog:
             return b""
 
     def _parse(self) -> ParsedLog:
+        self._check_plain()
         try:
             data = self._bytes()
+            emptied = not data and self._path.exists() and _size(self._backup) > 0
         except OSError as error:
             raise StateError(f"cannot read the state {self._name}: {error.strerror}") from error
-        if not data and self._path.exists() and self._backup.exists():
+        if emptied:
             raise StateError(
                 f"the state {self._name} is empty, but {self._name}.backup is not",
                 hint="something emptied it; restore it from version control or from the backup",
@@ -129,39 +146,61 @@ class FileStateLog:
             )
         return parsed
 
-    def _rescued(self, entries: Sequence[Entry]) -> list[Entry]:
+    def _check_plain(self) -> None:
+        """Refuse to take a folder, a pipe or a device for a state: reading could take for ever."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            return  # nothing is there, or reading it will say what is wrong
+        if not stat.S_ISREG(status.st_mode):
+            raise StateError(
+                f"the state {self._name} is not a plain file", hint="name another with --state"
+            )
+
+    def _own(self, rescue: Iterable[RescueFile], header: Header | None) -> list[RescueFile]:
+        """Return the rescue files that belong to this log's API."""
+        api = self._api or (header.api if header else None)
+        return [file for file in rescue if api is None or file.api in (None, api)]
+
+    def _new_entries(self, rescue: Iterable[RescueFile], entries: Sequence[Entry]) -> list[Entry]:
         """Return the rescued entries that the log does not hold yet."""
-        rescued = [entry for _, found in self._rescue.read(self._api) for entry in found]
+        rescued = [(file.path, entry) for file in rescue for entry in file.entries]
         if not rescued:
             return []
-        known = fold(entries)
-        return [entry for entry in rescued if self._adds(known.get(entry.audio_id), entry)]
+        known, new = fold(entries), []
+        for path, entry in rescued:
+            if self._adds(known.get(entry.audio_id), entry, path):
+                known[entry.audio_id] = entry
+                new.append(entry)
+        return new
 
-    def _adds(self, known: Entry | None, rescued: Entry) -> bool:
+    def _adds(self, known: Entry | None, rescued: Entry, path: Path) -> bool:
         if known is None or known.persona_id is None:
             return True
         if rescued.persona_id in (None, known.persona_id):
             return False
         raise StateError(
-            f"a rescue file of {self._name} holds the ID {rescued.persona_id} for"
-            f" {rescued.key!r}, but the state says {known.persona_id}",
-            hint=f"decide which is right; `personasync import {rescued.key} ID --force` records it"
-            f" once the rescue file is out of the way: {', '.join(self._rescue.names())}",
+            f"the rescue file {path} of {self._name} holds the ID {rescued.persona_id} for"
+            f" {rescued.key!r}, but {known.persona_id} is recorded",
+            hint="decide which is right; once the rescue file is out of the way,"
+            f" `personasync import {rescued.key} ID --force` records it",
         )
 
     def _recover(self) -> None:
         """Set a torn last line aside and take rescue files in; the lock is held."""
         parsed = self._parse()
         self._header = parsed.header
+        rescue = self._own(self._rescue.read(), parsed.header)
+        new = self._new_entries(rescue, parsed.all_entries)
         try:
             if parsed.torn:
                 self._set_aside(parsed)
-            rescued = self._rescued(parsed.all_entries)
-            if rescued:
-                self._open().append(b"".join(map(encode_entry, rescued)))
-            self._rescue.remove(self._api)
+            if new:
+                self._open().append(b"".join(map(encode_entry, new)))
         except OSError as error:
             raise self._write_error(error) from error
+        self._rescue.remove(rescue)
+        self._mended = tuple(_notes(self._name, parsed, len(new)))
 
     def _set_aside(self, parsed: ParsedLog) -> None:
         aside = self._path.with_name(f"{self._path.name}.torn")
@@ -175,16 +214,25 @@ class FileStateLog:
     def _open(self) -> Appender:
         with self._opening:  # several workers may append first
             if self._appender is None:
-                if not self._bytes():
-                    self._header = self._new_header()
-                    replace_file(self._path, encode_header(self._header))
+                if self._header is None:
+                    self._header = self._parse().header or self._begin()
+                if not _size(self._path):
+                    raise FileNotFoundError(
+                        errno.ENOENT, "the file was removed during the run", str(self._path)
+                    )
                 self._appender = Appender(self._path)
             return self._appender
 
-    def _reopen(self) -> None:
-        if self._appender is not None:
-            self._appender.close()
-            self._appender = None
+    def _begin(self) -> Header:
+        header = self._new_header()
+        replace_file(self._path, encode_header(header))
+        return header
+
+    def _close(self) -> None:
+        with self._opening:
+            if self._appender is not None:
+                self._appender.close()
+                self._appender = None
 
     def _new_header(self) -> Header:
         if self._api is None:
@@ -198,16 +246,31 @@ class FileStateLog:
         )
 
 
-def _notes(name: str, parsed: ParsedLog, rescued: int, backup: Path) -> Iterator[str]:
+def _real(path: Path) -> Path:
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError as error:  # a NUL character, which a saved plan can hold
+        raise StateError(f"{str(path)!r} cannot be the path of a state") from error
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _notes(name: str, parsed: ParsedLog, rescued: int, backup: Path | None = None) -> Iterator[str]:
     if parsed.torn:
         what = "nothing that names an audio"
         if parsed.salvaged is not None:
             entry = parsed.salvaged
             what = f"{entry.key!r}, read as {entry.status}"
-        yield f"the last line of {name} was cut off by a crash; it held {what}"
+        yield f"the last line of {name} was cut off, as a crash leaves it; it held {what}"
     if rescued:
-        yield f"{rescued} rescued entries were found beside {name} and are taken in"
-    if parsed.header is None and backup.exists():
+        found = "1 rescued entry was" if rescued == 1 else f"{rescued} rescued entries were"
+        yield f"{found} found beside {name} and taken in"
+    if parsed.header is None and backup is not None and backup.exists():
         yield f"there is no state at {name}, but a {name}.backup: copy it back to keep its IDs"
 
 

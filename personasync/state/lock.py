@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -36,6 +37,9 @@ def hold(
     path = state.with_name(f"{state.name}.lock")
     lock = FileLock(path, poll_interval=_POLL_SECONDS, fallback_to_soft=False)
     try:
+        if not state.parent.is_dir():
+            # The lock would make it; but a slip in a name must not begin a new state.
+            raise FileNotFoundError(errno.ENOENT, "there is no such folder")
         _acquire(lock, state, path, timeout, on_wait)
     except (OSError, NotImplementedError) as error:
         raise StateError(
@@ -79,7 +83,7 @@ def _write_holder(path: Path) -> None:
         user=_user(),
         host=socket.gethostname(),
         pid=os.getpid(),
-        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200],
+        command=" ".join(["personasync", *sys.argv[1:]])[:200],
         since=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
     with contextlib.suppress(OSError):  # the lock holds without its label
@@ -90,7 +94,7 @@ def _read_holder(path: Path) -> Holder | None:
     try:
         with path.open(encoding="utf-8") as file:
             return Holder(**json.loads(file.read(_HOLDER_LIMIT)))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Final
 
 from personasync.errors import StateError
@@ -37,10 +38,13 @@ def parse_log(data: bytes, name: str) -> ParsedLog:
     Raises ``StateError`` naming the file and the line for every line, other
     than a torn last one, that is not an entry.
     """
-    *lines, torn = data.removeprefix(_BOM).split(b"\n")
     header: Header | None = None
     entries: list[Entry] = []
-    for number, line in enumerate(lines, start=1):
+    torn = b""
+    for number, line in enumerate(BytesIO(data.removeprefix(_BOM)), start=1):
+        if not line.endswith(b"\n"):
+            torn = line
+            break
         value = _decode(line, name, number)
         if isinstance(value, Entry):
             entries.append(value)

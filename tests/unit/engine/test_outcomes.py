@@ -1,0 +1,266 @@
+"""Every row of design.md §6's table: what is recorded, told, counted, and what happens next."""
+
+from __future__ import annotations
+
+import pytest
+
+from personasync.outcome import Conflict, Created, NotSent, Refused, Throttled, Unclear
+from personasync.state import Status
+from tests.unit.engine.fakes import persona, run
+from tests.unit.state.samples import Entry
+
+GARBAGE = Unclear("the answer is not a JSON object", 200, "<html>")
+
+
+def recorded(ran, audio="a-1"):
+    """The fields of the last entry about an audio that tell its outcome."""
+    entry = ran.log.folded()[audio]
+    return {
+        name: getattr(entry, name)
+        for name in ("status", "persona_id", "code", "message", "answer", "after_pending")
+        if getattr(entry, name) is not None
+    }
+
+
+def test_created():
+    ran = run(1, {"a-1": [Created("a1b2")]})
+    assert recorded(ran) == {"status": "created", "persona_id": "a1b2"}
+    assert ran.rows == {"p-1": "created"}
+    assert ran.told == [
+        ("run_start", None),
+        ("create_start", "p-1"),
+        ("create_done", "p-1"),
+        ("run_end", None),
+    ]
+    done = ran.events[2]
+    assert (done.persona_id, done.rescued) == ("a1b2", None)
+    assert ran.account.complete
+    assert ran.account.exit_code == 0
+    assert ran.log.folded()["a-1"].origin == "apply"
+    assert ran.log.folded()["a-1"].request == persona(1).request
+    assert ran.log.folded()["a-1"].run == ran.account.run
+
+
+def test_conflict_goes_on():
+    ran = run(2, {"a-1": [Conflict(409, "exists")]}, parallelism=1)
+    assert recorded(ran) == {
+        "status": "conflict",
+        "code": 409,
+        "message": "exists",
+        "after_pending": False,
+    }
+    assert ran.rows == {"p-1": "conflict", "p-2": "created"}
+    assert ran.told[1:3] == [("create_start", "p-1"), ("create_conflict", "p-1")]
+    assert (ran.events[2].code, ran.events[2].reason) == (409, "the API answered 409: exists")
+    assert ran.account.exit_code == 3
+    assert ran.account.stopped is None
+
+
+@pytest.mark.parametrize("code", [400, 403, 404, 413, 422, 451, 499])
+def test_refused_for_good_goes_on(code):
+    ran = run(2, {"a-1": [Refused(code, "no")]}, parallelism=1)
+    assert recorded(ran) == {"status": "failed", "code": code, "message": "no"}
+    assert ran.rows == {"p-1": "failed", "p-2": "created"}
+    assert ran.told[2] == ("create_failed", "p-1")
+    assert ran.account.exit_code == 3
+    assert ran.account.stopped is None
+
+
+def test_a_refusal_without_words_says_its_code():
+    ran = run(1, {"a-1": [Refused(422, "")]})
+    assert recorded(ran) == {"status": "failed", "code": 422, "message": "the API answered 422"}
+
+
+@pytest.mark.parametrize("code", [401, 402, 429])
+def test_what_nothing_else_can_get_past_stops_the_run(code):
+    ran = run(9, {"a-2": [Refused(code, "no", stops_run=True)]}, parallelism=1)
+    assert recorded(ran, "a-2") == {"status": "failed", "code": code, "message": "no"}
+    assert ran.api.asked == ["a-1", "a-2"]
+    assert ran.rows["p-1"] == "created"
+    assert ran.rows["p-2"] == "failed"
+    assert {ran.rows[f"p-{number}"] for number in range(3, 10)} == {"not attempted"}
+    assert ran.account.stopped == f"the API answered {code}: no"
+    assert ran.account.exit_code == 3
+    assert ran.log.folded().keys() == {"a-1", "a-2"}
+
+
+def test_refused_for_all_is_an_error():
+    ran = run(3, {"a-1": [Refused(401, "no", stops_run=True)]}, parallelism=1)
+    assert ran.account.exit_code == 1
+
+
+@pytest.mark.parametrize("code", [405, 429, 430])
+def test_throttled_is_tried_again(code):
+    ran = run(1, {"a-1": [Throttled(code, "slow down", 0.01), Created("i")]})
+    assert recorded(ran) == {"status": "created", "persona_id": "i"}
+    retry = ran.events[2]
+    assert (retry.kind, retry.attempt, retry.wait, retry.code) == ("create_retry", 2, 0.01, code)
+    assert retry.reason == f"the API answered {code}: slow down"
+    assert ran.account.exit_code == 0
+
+
+def test_throttled_to_the_end_stays_pending_and_stops_the_run():
+    ran = run(3, {"a-1": [Throttled(429, "slow down")] * 99}, parallelism=1, retry_for=0.1)
+    assert recorded(ran) == {"status": "pending"}
+    assert ran.rows == {"p-1": "unknown", "p-2": "not attempted", "p-3": "not attempted"}
+    assert ran.told[-2] == ("create_unknown", "p-1")
+    assert ran.account.stopped == "the API goes on saying that it is asked too often (429)"
+    assert ran.account.exit_code == 3
+
+
+def test_a_wait_that_is_asked_for_and_too_long_is_not_waited():
+    ran = run(2, {"a-1": [Throttled(429, "", 3600.0)]}, parallelism=1)
+    assert ran.api.asked == ["a-1"]
+    assert ran.rows == {"p-1": "unknown", "p-2": "not attempted"}
+    assert ran.account.stopped == (
+        "the API asks to wait 1h00m, longer than --retry-for allows (429)"
+    )
+
+
+def test_no_connection_is_tried_again():
+    ran = run(1, {"a-1": [NotSent("the connection was refused"), Created("i")]})
+    assert recorded(ran) == {"status": "created", "persona_id": "i"}
+    assert ran.events[2].reason == "the connection was refused"
+    assert ran.account.exit_code == 0
+
+
+def test_no_connection_to_the_end_is_a_failure_since_nothing_was_sent():
+    ran = run(1, {"a-1": [NotSent("the connection was refused")] * 99}, retry_for=0.1)
+    assert 2 <= len(ran.api.asked) < 99
+    assert recorded(ran) == {"status": "failed", "message": "the connection was refused"}
+    assert ran.rows == {"p-1": "failed"}
+    assert ran.account.exit_code == 3
+    assert ran.account.stopped is None
+
+
+def test_an_unclear_answer_is_kept_before_anything_else_and_tried_again():
+    ran = run(1, {"a-1": [GARBAGE, Created("i")]})
+    assert recorded(ran) == {"status": "created", "persona_id": "i"}
+    assert [step for step in ran.log.journal if step[0] != "event"] == [
+        ("append", "pending", "a-1"),
+        ("send", "a-1"),
+        ("append", "pending", "a-1"),
+        ("send", "a-1"),
+        ("append", "created", "a-1"),
+    ]
+    kept = ran.log.entries[1]
+    assert (kept.status, kept.code, kept.message, kept.answer) == (
+        Status.PENDING,
+        200,
+        "the answer is not a JSON object",
+        "<html>",
+    )
+
+
+def test_an_unclear_answer_to_the_end_is_unknown_and_its_answer_is_kept():
+    ran = run(1, {"a-1": [GARBAGE] * 99}, retry_for=0.1)
+    assert recorded(ran) == {
+        "status": "pending",
+        "code": 200,
+        "message": "the answer is not a JSON object",
+        "answer": "<html>",
+    }
+    assert ran.rows == {"p-1": "unknown"}
+    (row,) = ran.account.results
+    assert row.entry.answer == "<html>"
+    assert row.reason == "the answer is not a JSON object"
+    assert ran.told[-2] == ("create_unknown", "p-1")
+    assert ran.account.exit_code == 3
+
+
+def test_silence_leaves_nothing_to_keep():
+    ran = run(1, {"a-1": [Unclear("no whole answer within 60s")] * 99}, retry_for=0.05)
+    assert recorded(ran) == {"status": "pending"}
+    assert ran.rows == {"p-1": "unknown"}
+
+
+class TestMaybeMade:
+    """Once a request may have made the persona, only its ID or a conflict settles the matter."""
+
+    @pytest.mark.parametrize(
+        "last",
+        [Refused(404, "no such task"), Refused(401, "bad key", stops_run=True)],
+        ids=["refused", "stopped"],
+    )
+    def test_a_refusal_after_an_unclear_answer_leaves_it_pending(self, last):
+        ran = run(1, {"a-1": [Unclear("reset"), last]})
+        assert recorded(ran) == {"status": "pending", "code": last.code, "message": last.message}
+        assert ran.rows == {"p-1": "unknown"}
+
+    def test_no_connection_after_an_unclear_answer_leaves_it_pending(self):
+        ran = run(1, {"a-1": [Unclear("reset"), *[NotSent("refused")] * 99]}, retry_for=0.1)
+        assert recorded(ran) == {"status": "pending"}
+        assert ran.rows == {"p-1": "unknown"}
+
+    def test_a_conflict_after_an_unclear_answer_is_explained_and_keeps_the_answer(self):
+        ran = run(1, {"a-1": [GARBAGE, Conflict(409, "exists")]})
+        assert recorded(ran) == {
+            "status": "conflict",
+            "code": 409,
+            "message": "exists",
+            "after_pending": True,
+            "answer": "<html>",
+        }
+        assert ran.account.results[0].entry.answer == "<html>"
+
+    @pytest.mark.parametrize(
+        ("last", "status"),
+        [
+            (Refused(404, "no"), "pending"),
+            (Conflict(409, ""), "conflict"),
+            (Created("i"), "created"),
+        ],
+    )
+    def test_what_an_earlier_run_left_pending_may_have_been_made(self, last, status):
+        before = Entry("a-1", "p-1", Status.PENDING, answer="<half>")
+        ran = run(1, {"a-1": [last]}, [before])
+        assert recorded(ran)["status"] == status
+        if status == "conflict":
+            assert recorded(ran)["after_pending"] is True
+        if status != "created":
+            assert recorded(ran)["answer"] == "<half>"
+
+    def test_an_interrupted_resume_stays_pending(self):
+        before = Entry("a-1", "p-1", Status.PENDING)
+        ran = run(1, {"a-1": [NotSent("refused")] * 99}, [before], retry_for=0.05)
+        assert recorded(ran) == {"status": "pending"}
+        assert ran.rows == {"p-1": "unknown"}
+
+    def test_throttling_alone_makes_nothing(self):
+        ran = run(1, {"a-1": [Throttled(429, "", 0.01), Refused(404, "no")]})
+        assert recorded(ran) == {"status": "failed", "code": 404, "message": "no"}
+
+
+class TestGivingUp:
+    def test_one_persona_without_an_answer_does_not_hold_up_the_others(self):
+        ran = run(3, {"a-1": [GARBAGE] * 99}, parallelism=1, retry_for=0.1)
+        assert ran.rows == {"p-1": "unknown", "p-2": "created", "p-3": "created"}
+        assert ran.account.stopped is None
+
+    def test_two_in_a_row_end_the_run(self):
+        script = {f"a-{number}": [GARBAGE] * 99 for number in range(1, 6)}
+        ran = run(5, script, parallelism=1, retry_for=0.1)
+        assert list(ran.rows.values()) == ["unknown", "unknown", *["not attempted"] * 3]
+        assert ran.account.stopped == (
+            "the API gives no usable answer: the answer is not a JSON object"
+        )
+        assert ran.account.exit_code == 3
+
+    def test_a_usable_answer_between_them_does_not(self):
+        script = {"a-1": [GARBAGE] * 99, "a-3": [GARBAGE] * 99}
+        ran = run(4, script, parallelism=1, retry_for=0.1)
+        assert list(ran.rows.values()) == ["unknown", "created", "unknown", "created"]
+        assert ran.account.stopped is None
+
+    def test_a_dead_api_costs_the_budget_once_and_not_once_a_persona(self):
+        script = {f"a-{number}": [NotSent("refused")] * 9999 for number in range(1, 41)}
+        ran = run(40, script, parallelism=4, retry_for=0.3)
+        first, last = ran.api.times[0], ran.api.times[-1]
+        assert last - first < 0.6
+        assert "not attempted" in ran.rows.values()
+        assert ran.account.stopped == "the API gives no usable answer: refused"
+
+    def test_no_budget_is_one_request(self):
+        ran = run(1, {"a-1": [GARBAGE] * 9}, retry_for=0)
+        assert ran.api.asked == ["a-1"]
+        assert ran.rows == {"p-1": "unknown"}

@@ -1,0 +1,24 @@
+"""A folder for the state, and a temporary folder of the test's own."""
+
+from __future__ import annotations
+
+import tempfile
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path, monkeypatch):
+    """The temporary folder."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Where the state is kept."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    return folder / "personas.state.jsonl"

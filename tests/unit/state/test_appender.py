@@ -1,0 +1,272 @@
+"""Appends: durable when they return, together when they come together, whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+
+import pytest
+
+from personasync.state.appender import Appender
+
+START = b"start\n"
+
+
+@pytest.fixture
+def file(path):
+    path.write_bytes(START)
+    return path
+
+
+@pytest.fixture
+def appender(file):
+    appender = Appender(file)
+    yield appender
+    appender.close()
+
+
+class Faulty:
+    """Stands for a call of ``os``; fails at the turns it is told, else does as it should."""
+
+    def __init__(self, monkeypatch, name, *, at=(), number=errno.EIO, error=None):
+        self.real = getattr(os, name)
+        self.turns = 0
+        self.at = at
+        self.error = error or OSError(number, os.strerror(number))
+        monkeypatch.setattr(os, name, self)
+
+    def __call__(self, *args):
+        self.turns += 1
+        if self.at == "always" or self.turns in self.at:
+            raise self.error
+        return self.real(*args)
+
+
+def test_what_is_appended_is_in_the_file(appender, file):
+    appender.append(b"one\n")
+    appender.append(b"two\nthree\n")
+    assert file.read_bytes() == b"start\none\ntwo\nthree\n"
+
+
+def test_it_is_synced_before_append_returns(appender, file, monkeypatch):
+    seen = []
+    fsync = os.fsync
+
+    def synced(descriptor):
+        seen.append(file.read_bytes())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    appender.append(b"one\n")
+    assert seen == [b"start\none\n"]
+
+
+def test_an_append_is_one_write_whatever_the_size_of_the_file(file, monkeypatch):
+    file.write_bytes(START * 10_000)
+    appender = Appender(file)
+    writes = Faulty(monkeypatch, "write")
+    appender.append(b"one\n")
+    appender.close()
+    assert writes.turns == 1
+
+
+def test_short_writes_are_carried_on(appender, file, monkeypatch):
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, bytes(data)[:2]))
+    appender.append(b"one\n")
+    assert file.read_bytes() == b"start\none\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
+def test_a_write_that_fails_leaves_the_file_as_it_was_and_the_next_may_succeed(
+    appender, file, monkeypatch, number
+):
+    Faulty(monkeypatch, "write", at=[1], number=number)
+    with pytest.raises(OSError) as caught:
+        appender.append(b"one\n")
+    assert caught.value.errno == number
+    assert file.read_bytes() == START
+    appender.append(b"two\n")
+    assert file.read_bytes() == b"start\ntwo\n"
+
+
+def test_half_a_write_is_cut_back(appender, file, monkeypatch):
+    write = os.write
+    turns = []
+
+    def half(descriptor, data):
+        turns.append(data)
+        if len(turns) == 2:
+            raise OSError(errno.ENOSPC, "no space")
+        return write(descriptor, bytes(data)[:2])
+
+    monkeypatch.setattr(os, "write", half)
+    with pytest.raises(OSError):
+        appender.append(b"one\n")
+    assert file.read_bytes() == START
+    monkeypatch.undo()
+    appender.append(b"two\n")
+    assert file.read_bytes() == b"start\ntwo\n"
+
+
+def test_half_a_write_that_cannot_be_cut_back_is_the_last(appender, file, monkeypatch):
+    write = os.write
+    turns = []
+
+    def half(descriptor, data):
+        turns.append(data)
+        if len(turns) == 2:
+            raise OSError(errno.ENOSPC, "no space")
+        return write(descriptor, bytes(data)[:2])
+
+    monkeypatch.setattr(os, "write", half)
+    Faulty(monkeypatch, "ftruncate", at="always")
+    with pytest.raises(OSError, match="no space"):
+        appender.append(b"one\n")
+    monkeypatch.undo()
+    with pytest.raises(OSError, match="no space"):
+        appender.append(b"two\n")
+    assert file.read_bytes() == b"start\non"
+
+
+def test_after_a_sync_that_failed_nothing_seems_durable_any_more(appender, monkeypatch):
+    Faulty(monkeypatch, "fsync", at=[1])
+    for _ in range(2):
+        with pytest.raises(OSError) as caught:
+            appender.append(b"one\n")
+        assert caught.value.errno == errno.EIO
+
+
+def test_a_write_broken_off_by_anything_else_is_not_taken_for_done(appender, file, monkeypatch):
+    Faulty(monkeypatch, "write", at=[1], error=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        appender.append(b"one\n")
+    with pytest.raises(InterruptedError):
+        appender.append(b"two\n")
+    assert file.read_bytes() == START
+
+
+def test_a_deleted_file_takes_nothing(appender, file):
+    file.unlink()
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError):
+            appender.append(b"one\n")
+
+
+def test_a_replaced_file_takes_nothing(appender, file):
+    (file.parent / "other").write_bytes(b"other\n")
+    (file.parent / "other").replace(file)
+    with pytest.raises(FileNotFoundError, match="replaced during the run"):
+        appender.append(b"one\n")
+    assert file.read_bytes() == b"other\n"
+
+
+def test_a_file_that_was_cut_short_takes_nothing(appender, file):
+    appender.append(b"one\n")
+    file.write_bytes(b"")
+    with pytest.raises(OSError, match="cut short during the run"):
+        appender.append(b"two\n")
+    assert file.read_bytes() == b""
+
+
+def test_a_deleted_folder_is_an_error(appender, file):
+    file.unlink()
+    file.parent.rmdir()
+    with pytest.raises(FileNotFoundError):
+        appender.append(b"one\n")
+
+
+def test_a_file_that_is_not_there_cannot_be_opened(path):
+    with pytest.raises(FileNotFoundError):
+        Appender(path)
+
+
+def test_a_closed_appender_writes_to_nobody_elses_file(file, path):
+    appender = Appender(file)
+    appender.close()
+    other = os.open(path.with_name("other"), os.O_WRONLY | os.O_CREAT)
+    with pytest.raises(OSError) as caught:
+        appender.append(b"one\n")
+    os.close(other)
+    assert caught.value.errno == errno.EBADF
+    assert path.with_name("other").read_bytes() == b""
+
+
+def test_a_close_that_fails_takes_nothing_back(file, monkeypatch):
+    appender = Appender(file)
+    appender.append(b"one\n")
+    close = os.close
+
+    def failing(descriptor):
+        close(descriptor)
+        raise OSError(errno.EIO, "late")
+
+    monkeypatch.setattr(os, "close", failing)
+    appender.close()
+    assert file.read_bytes() == b"start\none\n"
+
+
+class Crowd:
+    """Many threads that append at once; the first is held up at the disk until all are there."""
+
+    def __init__(self, appender, monkeypatch, count=40, fail_at=()):
+        self.appender = appender
+        self.count = count
+        self.errors = {}
+        self.syncs = 0
+        fsync = os.fsync
+
+        def slow(descriptor):
+            self.syncs += 1
+            if self.syncs == 1:
+                deadline = time.monotonic() + 10
+                while len(appender._waiting) < count - 1 and time.monotonic() < deadline:
+                    time.sleep(0.001)
+            if self.syncs in fail_at:
+                raise OSError(errno.EIO, "sync")
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", slow)
+
+    def run(self):
+        first = threading.Thread(target=self._append, args=(0,))
+        first.start()
+        while not self.syncs:
+            time.sleep(0.001)
+        others = [threading.Thread(target=self._append, args=(n,)) for n in range(1, self.count)]
+        for thread in others:
+            thread.start()
+        for thread in (first, *others):
+            thread.join(20)
+            assert not thread.is_alive()
+
+    def _append(self, number):
+        try:
+            self.appender.append(b"line %03d\n" % number)
+        except OSError as error:
+            self.errors[number] = error
+
+
+def test_appends_that_come_together_share_a_sync(appender, file, monkeypatch):
+    crowd = Crowd(appender, monkeypatch)
+    crowd.run()
+    assert crowd.errors == {}
+    assert crowd.syncs == 2
+    lines = file.read_bytes().splitlines()[1:]
+    assert sorted(lines) == [b"line %03d" % number for number in range(crowd.count)]
+
+
+def test_a_sync_that_fails_fails_every_append_that_shares_it(appender, monkeypatch):
+    crowd = Crowd(appender, monkeypatch, fail_at=[2])
+    crowd.run()
+    assert sorted(crowd.errors) == list(range(1, crowd.count))
+    assert {error.errno for error in crowd.errors.values()} == {errno.EIO}
+
+
+def test_after_a_sync_that_failed_those_who_wait_fail_too(appender, monkeypatch):
+    crowd = Crowd(appender, monkeypatch, fail_at=[1])
+    crowd.run()
+    assert sorted(crowd.errors) == list(range(crowd.count))
+    assert crowd.syncs == 1
