@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from personasync.api.client import HttpApi
+    from personasync.credentials import ApiKey
     from personasync.engine import ApplyOptions, apply
     from personasync.errors import PersonasyncError
     from personasync.manifest import load_manifest
@@ -28,6 +29,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Action": "plan",
     "ActionKind": "plan",
+    "ApiKey": "credentials",
     "ApplyOptions": "engine",
     "FileStateLog": "state",
     "HttpApi": "api.client",
@@ -47,6 +49,7 @@ _HOMES = {
 __all__ = [
     "Action",
     "ActionKind",
+    "ApiKey",
     "ApplyOptions",
     "FileStateLog",
     "HttpApi",
