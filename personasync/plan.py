@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Final
@@ -96,13 +96,14 @@ class Plan:
         return any(action.kind in APPLICABLE for action in self.actions)
 
 
-def compute_plan(manifest: Manifest, state: State) -> Plan:
+def compute_plan(manifest: Manifest, state: State, *, options: Sequence[str] = ()) -> Plan:
     """Compare a manifest with a state.
 
     Raises ``PlanError``, with a diagnostic for each, when the manifest gives
-    an ID that contradicts a recorded one.
+    an ID that contradicts a recorded one. ``options`` are those that a command
+    of a hint must be given again.
     """
-    contradictions = _contradictions(manifest, state)
+    contradictions = _contradictions(manifest, state, options)
     if contradictions:
         raise PlanError(
             "the manifest and the state contradict each other", diagnostics=contradictions
@@ -111,8 +112,9 @@ def compute_plan(manifest: Manifest, state: State) -> Plan:
         _action(persona, state.entries.get(persona.audio_id)) for persona in manifest.personas
     ]
     wanted = {persona.audio_id for persona in manifest.personas}
+    keys = {persona.key for persona in manifest.personas}
     removed = [
-        _removed(entry)
+        _removed(entry, replaced=entry.key in keys)
         for audio_id, entry in state.entries.items()
         if audio_id not in wanted and entry.status not in (Status.FORGOTTEN, Status.FAILED)
     ]
@@ -129,7 +131,13 @@ def select(plan: Plan, targets: Sequence[str], excludes: Sequence[str] = ()) -> 
     keys = {action.key for action in plan.actions}
     for pattern in (*targets, *excludes):
         if not any(fnmatchcase(key, pattern) for key in keys):
-            raise PlanError(f"no persona matches {pattern!r}", hint=_did_you_mean(pattern, keys))
+            close = nearest(pattern, keys)
+            raise PlanError(
+                f"no persona matches {pattern!r}",
+                hint=f"did you mean {close!r}?"
+                if close
+                else "`personasync plan`, without --target and --exclude, shows the keys there are",
+            )
     kept = tuple(
         action
         for action in plan.actions
@@ -181,9 +189,9 @@ def changes_between(recorded: PersonaRequest | None, wanted: PersonaRequest) -> 
 
 
 def _action(persona: Persona, entry: Entry | None) -> Action:
-    status = entry.status if entry else None
+    recorded = entry is not None and entry.status is Status.CREATED
     base = Action(
-        ActionKind.CREATE,
+        ActionKind.UNCHANGED if recorded else ActionKind.CREATE,
         persona.key,
         persona.audio_id,
         persona.request.task_id,
@@ -191,7 +199,7 @@ def _action(persona: Persona, entry: Entry | None) -> Action:
         persona=persona,
         entry=entry,
     )
-    if entry is None or status is not Status.CREATED:
+    if entry is None or not recorded:
         if persona.persona_id:
             return replace(base, kind=ActionKind.IMPORT, reason="the manifest gives its ID")
         return base if entry is None else _unrecorded(base, persona, entry)
@@ -202,12 +210,21 @@ def _action(persona: Persona, entry: Entry | None) -> Action:
     if changes:
         reason = "already created, and the API cannot change a persona"
         return replace(base, kind=ActionKind.CHANGED, changes=changes, reason=reason)
-    return replace(base, kind=ActionKind.UNCHANGED)
+    return base
 
 
 def _unrecorded(base: Action, persona: Persona, entry: Entry) -> Action:
     """Choose the action for an audio whose ID is hidden or not known."""
     match entry.status:
+        case Status.FORGOTTEN if entry.persona_id:
+            return replace(
+                base,
+                kind=ActionKind.IMPORT,
+                changes=changes_between(entry.request, persona.request),
+                reason="it was dropped from view, and its ID was kept",
+            )
+        case _ if entry.persona_id:  # an ID that is written down is never asked for again
+            return replace(base, kind=ActionKind.IMPORT, reason="its ID is in the state")
         case Status.PENDING:
             return replace(
                 base,
@@ -215,19 +232,23 @@ def _unrecorded(base: Action, persona: Persona, entry: Entry) -> Action:
                 changes=changes_between(entry.request, persona.request),
                 reason="an earlier request's outcome is unknown; asking again is safe",
             )
-        case Status.FORGOTTEN if entry.persona_id:
-            reason = "it was dropped from view, and its ID was kept"
-            return replace(base, kind=ActionKind.IMPORT, reason=reason)
         case Status.CONFLICT:
             return replace(base, kind=ActionKind.CONFLICT, reason=conflict_reason(entry))
         case Status.FORGOTTEN if entry.code == CONFLICT_CODE:
             return replace(base, kind=ActionKind.CONFLICT, reason=conflict_reason(entry))
         case Status.FAILED:
-            refused = " ".join(str(part) for part in (entry.code, entry.message) if part)
-            return replace(base, reason=f"refused before: {refused}" if refused else None)
+            return replace(base, reason=_failure_reason(entry))
         case _:
             return base
 
+
+def _failure_reason(entry: Entry) -> str | None:
+    if entry.code is None:  # no answer came, since nothing was sent
+        return f"not sent before: {entry.message}" if entry.message else None
+    return f"refused before: {entry.code}" + (f" {entry.message}" if entry.message else "")
+
+
+_LONGEST_KEY: Final = 64
 
 CONFLICT_CODE: Final = 409
 """The API's code for an audio that has a persona already (api.md §1)."""
@@ -240,62 +261,96 @@ def conflict_reason(entry: Entry) -> str:
             "its persona exists, made most likely by a request of ours whose answer never arrived;"
             " the API gives an ID only once"
         )
-    return "this audio made a persona somewhere else, and the API gives an ID only once"
+    return (
+        "its persona exists, made elsewhere or by a run whose state is lost; the API gives an ID"
+        " only once"
+    )
 
 
-def _removed(entry: Entry) -> Action:
+def _removed(entry: Entry, *, replaced: bool) -> Action:
+    """Say that an audio is not wanted; ``replaced`` when its key has another audio now."""
+    gone = "its key has another audio in the manifest now" if replaced else _GONE
+    match entry.status:
+        case Status.PENDING:
+            why = "its request's outcome is unknown, so its persona may exist"
+        case Status.CONFLICT:
+            why = "its persona exists, and its ID is not known"
+        case _:
+            why = "it stays, since the API cannot delete"
     return Action(
         ActionKind.REMOVED,
         entry.key,
         entry.audio_id,
         entry.request.task_id if entry.request else None,
         entry.persona_id,
-        reason="no longer in the manifest; it stays, since the API cannot delete",
+        reason=f"{gone}; {why}",
         entry=entry,
     )
 
 
-def _contradictions(manifest: Manifest, state: State) -> list[Diagnostic]:
+_GONE: Final = "no longer in the manifest"
+
+
+def _contradictions(manifest: Manifest, state: State, options: Sequence[str]) -> list[Diagnostic]:
     given = [persona for persona in manifest.personas if persona.persona_id]
     if not given:
         return []
     owners = {entry.persona_id: entry for entry in state.entries.values() if entry.persona_id}
-    found = (_contradiction(persona, state, owners) for persona in given)
+    found = (_contradiction(persona, state, owners, options) for persona in given)
     return [diagnostic for diagnostic in found if diagnostic is not None]
 
 
 def _contradiction(
-    persona: Persona, state: State, owners: Mapping[str, Entry]
+    persona: Persona, state: State, owners: Mapping[str, Entry], options: Sequence[str]
 ) -> Diagnostic | None:
     entry = state.entries.get(persona.audio_id)
+    recorded = entry.persona_id if entry else None
     owner = owners.get(persona.persona_id or "")
-    if entry and entry.persona_id and entry.persona_id != persona.persona_id:
-        message = (
-            f"personaId is {persona.persona_id}, but {entry.persona_id} is recorded for this audio"
-        )
-        hint = (
-            f"put the recorded ID into the manifest, or, if the manifest is right, record it:"
-            f" personasync import {persona.key} {persona.persona_id} --force"
-        )
-    elif owner and owner.audio_id != persona.audio_id:
+    command = _force_import(persona, options)
+    if recorded == persona.persona_id:
+        return None  # as it should be, also where --force gave the ID to another audio as well
+    if owner is not None:
         message = (
             f"personaId {persona.persona_id} is recorded for another audio,"
             f" {owner.audio_id} ({owner.key})"
         )
-        hint = "each audio has a persona of its own: check which of the two the ID belongs to"
+        hint = (
+            "each audio has a persona of its own: correct or remove the personaId, or, if it is"
+            f" this audio's, record it: {command}"
+        )
+    elif recorded:
+        message = f"personaId is {persona.persona_id}, but {recorded} is recorded for this audio"
+        hint = (
+            "put the recorded ID into the manifest, or, if the manifest is right, record it:"
+            f" {command}"
+        )
     else:
         return None
     place = persona.persona_id_place or persona.place
     return Diagnostic(Severity.ERROR, "contradicting-persona-id", message, place, hint)
 
 
+def _force_import(persona: Persona, options: Sequence[str]) -> str:
+    words, given = [persona.key, persona.persona_id or ""], ["--force", *options]
+    if words[1].startswith("-"):
+        words, given = [*given, "--", *words], []
+    return shlex.join(["personasync", "import", *words, *given])
+
+
 def _matches(key: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(key, pattern) for pattern in patterns)
 
 
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    close = get_close_matches(word, sorted(known), n=1)
-    return f"did you mean {close[0]!r}?" if close else "`personasync plan` shows the keys there are"
+def nearest(word: str, keys: Iterable[str]) -> str | None:
+    """Return the key that a word most likely means, whatever its case; ``None`` if none is near."""
+    from difflib import get_close_matches  # only a slip of the finger needs it
+
+    folded = {key.casefold(): key for key in sorted(keys, reverse=True)}
+    word = word.casefold()[:_LONGEST_KEY]
+    close = get_close_matches(word, folded, n=1) or sorted(
+        key for key in folded if word and key.startswith(word)
+    )
+    return folded[close[0]] if close else None
 
 
 def adopted_origin(action: Action) -> Origin:
@@ -303,3 +358,19 @@ def adopted_origin(action: Action) -> Origin:
     if action.persona and action.persona.persona_id:
         return Origin.MANIFEST
     return (action.entry.origin if action.entry else None) or Origin.MANIFEST
+
+
+def sent_request(
+    entry: Entry | None, wanted: PersonaRequest | None, persona_id: str | None
+) -> PersonaRequest | None:
+    """Return what a persona was made with, as far as is known, when its ID is adopted.
+
+    It is what we sent if that may have made it, else what the manifest wants:
+    a request that was refused, or met a persona made elsewhere, made nothing.
+    """
+    if entry is None or entry.request is None:
+        return wanted
+    ours = entry.status is Status.PENDING or entry.after_pending
+    if entry.persona_id:
+        ours = entry.persona_id == persona_id
+    return entry.request if ours or wanted is None else wanted

@@ -118,7 +118,7 @@ def manifest_text(numbers: Sequence[int] | range, **fields: object) -> str:
             "taskId": f"task-{number:03}",
             "audioId": f"audio-{number:03}",
             "name": f"Persona {number}",
-            "description": f"A warm and steady voice, number {number}, over brushes and upright bass",
+            "description": f"A warm and steady voice, number {number}, over brushes and bass",
             **fields,
         }
         lines += [f"    {name}: {json.dumps(value)}" for name, value in values.items()]

@@ -285,11 +285,14 @@ class _Run:
 
     # How a run ends early.
 
-    def _halt(self, reason: str, refused: bool) -> None:
-        """Send nothing new; what is in flight is waited for. Any thread may call it."""
+    def _halt(self, reason: str, refused: bool, *, at_once: bool = True) -> None:
+        """Send nothing new; what is in flight is waited for. Any thread may call it.
+
+        Unless ``at_once``, a request whose ``pending`` is written counts as in flight.
+        """
         self._stopped = self._stopped or reason
         self._refused = self._refused or refused
-        self._pace.close()
+        self._pace.close(at_once=at_once)
 
     def _fail(self, failure: BaseException | None) -> None:
         if failure is not None:
@@ -299,9 +302,11 @@ class _Run:
     def _interrupt(self, number: int) -> None:
         if self._signal is None:
             self._signal = number
-            self._halt(f"interrupted by {signal.Signals(number).name}", False)
+            name = signal.Signals(number).name
+            self._halt(f"interrupted by {name}", False, at_once=False)
         elif not self._abandoned:
             self._abandoned = True
+            self._pace.close()
             self._take_last_words()
 
     def _take_last_words(self) -> None:

@@ -74,6 +74,7 @@ class Pace:
         self._clock = clock
         self._not_before = 0.0
         self._closed = False
+        self._stopped = False
         self._changed = threading.Condition()
 
     @property
@@ -81,10 +82,14 @@ class Pace:
         """Whether nothing new may be sent."""
         return self._closed
 
-    def close(self) -> None:
-        """Let nothing more through, and wake everyone who waits."""
+    def close(self, *, at_once: bool = True) -> None:
+        """Let nothing new through, and wake everyone who waits.
+
+        Unless ``at_once``, what was admitted and need not wait may still leave.
+        """
         with self._changed:
             self._closed = True
+            self._stopped = self._stopped or at_once
             self._changed.notify_all()
 
     def admit(self) -> Slot | None:
@@ -105,13 +110,15 @@ class Pace:
         that came in the meantime is waited for.
         """
         with self._changed:
-            while not self._closed:
+            while not self._stopped:
                 now = self._clock()
                 if self._not_before <= now:
                     if self._window:
                         self._window.sent(slot, now)
                         self._changed.notify_all()
                     return True
+                if self._closed:
+                    break
                 self._changed.wait(min(self._not_before - now, _LONGEST_SLEEP))
         return False
 

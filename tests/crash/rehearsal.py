@@ -171,6 +171,8 @@ class Rehearsal:
             else:
                 assert entry.status in (Status.PENDING, Status.CONFLICT), entry
         known = {entry.persona_id for entry in entries.values()}
+        for entry in entries.values():  # an answer that broke off may show its ID
+            known.update(_ID.findall(entry.answer or ""))
         assert self.printed <= known, "an ID was printed that is recorded nowhere"
 
     def check_rerun_with_the_same_ids(self) -> None:

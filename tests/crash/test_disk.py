@@ -106,9 +106,7 @@ def test_a_disk_that_fills_up_before_anything_is_sent(tmp_path: Path, small_disk
     trouble.check_mended()
 
 
-def test_a_disk_that_fills_up_while_answers_are_under_way(
-    tmp_path: Path, small_disk: Path
-) -> None:
+def test_a_disk_that_fills_up_while_answers_are_under_way(tmp_path: Path, small_disk: Path) -> None:
     trouble = Trouble(tmp_path / "home", small_disk, latency=0.6)
     process = trouble.start()
     trouble.wait_for_requests(2)

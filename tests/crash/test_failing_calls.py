@@ -30,9 +30,7 @@ def test_a_failing_call_loses_nothing(tmp_path: Path, error: str) -> None:
 
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO", "EROFS", "EDQUOT"])
 @pytest.mark.parametrize("call", ["write", "fsync"])
-def test_a_state_that_stays_unwritable_loses_nothing(
-    tmp_path: Path, error: str, call: str
-) -> None:
+def test_a_state_that_stays_unwritable_loses_nothing(tmp_path: Path, error: str, call: str) -> None:
     """From the n-th call about the state on, every one fails."""
     for when in range(1, 5):
         injection = Injection(call, f"error={error}", f"{when}+", path="personas.state.jsonl")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import time
-from pathlib import Path
+
+import pytest
 
 from personasync.sandbox import Sandbox, SandboxConfig
 from tests.support import Tool
-
-import pytest
 
 pytestmark = pytest.mark.slow
 

@@ -1,4 +1,4 @@
-"""Interrupted runs: first and second signal, and what a CI service sends when a job is cancelled."""
+"""Interrupted runs: a first and a second signal, and what a cancelled CI job is sent."""
 
 from __future__ import annotations
 
@@ -95,9 +95,13 @@ def test_the_first_signal_ends_the_run_in_order(
     assert f"interrupted by {number.name}" in stdout.decode().lower().replace(
         number.name.lower(), number.name
     )
-    assert stdout.decode().rstrip().endswith(
-        f"Apply incomplete: {created} created, 0 failed, 0 in conflict, 0 unknown,"
-        f" {COUNT - created} not attempted."
+    assert (
+        stdout.decode()
+        .rstrip()
+        .endswith(
+            f"Apply incomplete: {created} created, 0 failed, 0 in conflict, 0 unknown,"
+            f" {COUNT - created} not attempted."
+        )
     )
     slow.finish()
 
@@ -121,8 +125,12 @@ def test_the_second_signal_leaves_at_once(
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=10)
     assert process.returncode == code, stderr.decode()
-    assert stdout.decode().rstrip().endswith(
-        "Apply incomplete: 0 created, 0 failed, 0 in conflict, 3 unknown, 9 not attempted."
+    assert (
+        stdout.decode()
+        .rstrip()
+        .endswith(
+            "Apply incomplete: 0 created, 0 failed, 0 in conflict, 3 unknown, 9 not attempted."
+        )
     )
     assert set(slow.statuses().values()) == {Status.PENDING}
     slow.check_nothing_is_lost()
@@ -137,7 +145,7 @@ def test_a_cancelled_ci_job_loses_nothing(slow: Slow) -> None:
         try:
             process.wait(grace)
             break
-        except Exception:  # noqa: BLE001, S112 - the next signal follows
+        except Exception:  # noqa: BLE001 - the next signal follows
             continue
     stdout, _ = process.communicate()
     events = [json.loads(line) for line in stdout.decode().splitlines()]

@@ -536,6 +536,21 @@ class TestSignals:
         assert not ran.account.abandoned
         assert ran.told[-1] == ("run_end", None)
 
+    def test_the_first_lets_go_what_is_already_written_down_as_pending(self):
+        class SlowLog(MemoryLog):
+            def append(self, entries):
+                super().append(entries)
+                if entries[0].status is Status.PENDING:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    time.sleep(0.2)
+
+        journal = []
+        api = ScriptedApi(journal=journal)
+        ran = Ran(plan_of(9), SlowLog(journal=journal), api, parallelism=1, handle_signals=True)
+        assert ran.rows["p-1"] == "created"
+        assert {entry.status for entry in ran.log.folded().values()} == {Status.CREATED}
+        assert ran.account.exit_code == 143
+
     def test_the_first_wakes_a_run_that_waits_for_the_rate(self):
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
         started = time.monotonic()

@@ -168,10 +168,11 @@ def test_an_unclear_answer_to_the_end_is_unknown_and_its_answer_is_kept():
     assert ran.account.exit_code == 3
 
 
-def test_silence_leaves_nothing_to_keep():
+def test_silence_to_the_end_is_unknown_and_says_so():
     ran = run(1, {"a-1": [Unclear("no whole answer within 60s")] * 99}, retry_for=0.05)
-    assert recorded(ran) == {"status": "pending"}
+    assert recorded(ran) == {"status": "pending", "message": "no whole answer within 60s"}
     assert ran.rows == {"p-1": "unknown"}
+    assert len([entry for entry in ran.log.entries if entry.message]) == 1
 
 
 class TestMaybeMade:
@@ -184,7 +185,11 @@ class TestMaybeMade:
     )
     def test_a_refusal_after_an_unclear_answer_leaves_it_pending(self, last):
         ran = run(1, {"a-1": [Unclear("reset"), last]})
-        assert recorded(ran) == {"status": "pending", "code": last.code, "message": last.message}
+        assert recorded(ran) == {
+            "status": "pending",
+            "code": last.code,
+            "message": f"the API answered {last.code}: {last.message}",
+        }
         assert ran.rows == {"p-1": "unknown"}
 
     def test_no_connection_after_an_unclear_answer_leaves_it_pending(self):
@@ -264,3 +269,13 @@ class TestGivingUp:
         ran = run(1, {"a-1": [GARBAGE] * 9}, retry_for=0)
         assert ran.api.asked == ["a-1"]
         assert ran.rows == {"p-1": "unknown"}
+
+
+def test_an_answer_that_may_show_the_id_is_not_given_up_for_a_later_one():
+    odd = '{"code":"200","data":{"personaId":"i"}}'
+    script = {"a-1": [Unclear("odd", 200, odd), *[GARBAGE] * 99]}
+    ran = run(1, script, retry_for=0.1)
+    assert recorded(ran)["answer"] == odd
+    assert ran.account.results[0].entry.answer == odd
+    other = run(1, {"a-1": [GARBAGE, *[Unclear("odd", 200, odd)] * 99]}, retry_for=0.1)
+    assert recorded(other)["answer"] == odd

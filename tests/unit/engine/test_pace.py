@@ -174,6 +174,25 @@ class TestPace:
         assert not pace.depart(slot)
         assert not pace.depart(slot)
 
+    def test_what_was_admitted_may_leave_unless_it_ends_at_once(self):
+        pace = Pace(Rate(2, 60.0))
+        first, second = pace.admit(), pace.admit()
+        pace.close(at_once=False)
+        assert pace.admit() is None
+        assert pace.depart(first)
+        pace.close()
+        pace.close(at_once=False)
+        assert not pace.depart(second)
+
+    def test_what_was_admitted_and_would_have_to_wait_stays(self, later):
+        pace = Pace(None)
+        slot = pace.admit()
+        pace.slow_down(60)
+        later(0.1, lambda: pace.close(at_once=False))
+        started = time.monotonic()
+        assert not pace.depart(slot)
+        assert time.monotonic() - started < 2
+
     def test_closed_is_closed(self):
         pace = Pace(None)
         pace.close()
