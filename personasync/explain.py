@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any, Final
 from unicodedata import normalize
 
@@ -89,6 +88,8 @@ def meant_field(name: str, path: Path) -> str | None:
         return folded[plain]
     if _ALIASES.get(plain) in known:
         return _ALIASES[plain]
+    from difflib import get_close_matches  # only a slip of the finger needs it
+
     close = get_close_matches(plain[:64], folded, n=1, cutoff=0.7)
     return folded[close[0]] if close else None
 

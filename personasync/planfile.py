@@ -6,6 +6,7 @@ back, and ``check_fresh`` refuses it once the world it was made for has moved on
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections import Counter
@@ -79,10 +80,12 @@ class SavedAction:
 class SavedPlan:
     """A plan, and what it is bound to: the manifest, the state and the API base.
 
-    ``lineage`` is ``None`` where the state had not begun. The digests are
-    those of ``manifest_digest`` and ``State.digest``.
+    ``paths`` are the files and folders that were named, ``files`` the ones
+    that were read. ``lineage`` is ``None`` where the state had not begun. The
+    digests are those of ``manifest_digest`` and ``State.digest``.
     """
 
+    paths: tuple[str, ...]
     files: tuple[str, ...]
     manifest_digest: str
     location: str
@@ -92,9 +95,15 @@ class SavedPlan:
     actions: tuple[SavedAction, ...]
 
     @classmethod
-    def of(cls, plan: Plan, *, api: str, location: str) -> SavedPlan:
-        """Write down a plan made for an API base and the state kept at ``location``."""
+    def of(
+        cls, plan: Plan, *, api: str, location: str, paths: Sequence[str] | None = None
+    ) -> SavedPlan:
+        """Write down a plan made for an API base and the state kept at ``location``.
+
+        ``paths`` are what named the manifest, where that is not its files.
+        """
         return cls(
+            plan.manifest.files if paths is None else tuple(paths),
             plan.manifest.files,
             manifest_digest(plan.manifest),
             location,
@@ -106,9 +115,13 @@ class SavedPlan:
 
     def to_json(self) -> dict[str, object]:
         """Return the plan as design.md §7 lays it out."""
-        return {
+        document: dict[str, object] = {
             "format": FORMAT,
-            "manifest": {"files": list(self.files), "digest": self.manifest_digest},
+            "manifest": {
+                "paths": list(self.paths),
+                "files": list(self.files),
+                "digest": self.manifest_digest,
+            },
             "state": {
                 "location": self.location,
                 "lineage": self.lineage,
@@ -118,6 +131,14 @@ class SavedPlan:
             "summary": _summary(self.actions),
             "actions": [action.to_json() for action in self.actions],
         }
+        return {**document, "digest": plan_digest(document)}
+
+
+def plan_digest(document: Mapping[str, object]) -> str:
+    """Return the digest that a plan's JSON carries: of all its other fields, not of its layout."""
+    fields = {name: value for name, value in document.items() if name != "digest"}
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def parse(text: str, name: str) -> SavedPlan:
@@ -135,11 +156,13 @@ def parse(text: str, name: str) -> SavedPlan:
             f" {_NEW_PLAN}",
         ) from None
     try:
-        return _read_plan(document)
+        saved = _read_plan(document)
+        _check_digest(document)
     except _OtherVersionError as error:
         raise PlanError(f"{name} was made by another version: {error}", hint=_NEW_PLAN) from None
     except ValueError as error:
         raise PlanError(f"{name} is not a usable plan: {error}", hint=_NEW_PLAN) from None
+    return saved
 
 
 def check_fresh(saved: SavedPlan, plan: Plan, *, api: str, location: str) -> Plan:
@@ -226,6 +249,11 @@ def _writable(value: str | float | None) -> str | float | None:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _check_digest(document: Mapping[str, object]) -> None:
+    if _field(document, "digest", str, "its") != plan_digest(document):
+        raise ValueError("it was edited after it was saved, and does not match its digest")
+
+
 class _OtherVersionError(ValueError):
     """The plan's format is not the one that this version writes."""
 
@@ -246,6 +274,7 @@ def _read_plan(document: object) -> SavedPlan:
     )
     _check_summary(plan, actions)
     return SavedPlan(
+        paths=_texts(manifest, "paths", "its manifest's"),
         files=_texts(manifest, "files", "its manifest's"),
         manifest_digest=_field(manifest, "digest", str, "its manifest's"),
         location=_field(state, "location", str, "its state's"),

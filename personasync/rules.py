@@ -34,7 +34,7 @@ _UNSEEN: Final = re.compile(
     # A joiner belongs between letters or emoji of the scripts that need it.
     "|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
 )
-_HASH: Final = re.compile(rb"[ \t]#(?=[^\s#])")
+_HASH: Final = re.compile(rb"#(?<=[ \t]#)(?=[^\s#])")  # what begins with a literal is found fast
 _PLACEHOLDER_ID: Final = re.compile(
     r".*(?:\*\*|…|\.\.\.|<.*>).*|x+(?:-x+)*|todo|tbd|fixme|change-?me|placeholder"
     r"|your[-_]?\w*[-_]?id",

@@ -14,6 +14,7 @@ import click
 
 from personasync import planfile
 from personasync.cli.console import Console, is_terminal
+from personasync.cli.group import Command
 from personasync.cli.options import (
     DURATION,
     RATE,
@@ -24,17 +25,16 @@ from personasync.cli.options import (
     shared_options,
 )
 from personasync.cli.planning import Selection
-from personasync.cli.progress import listening
+from personasync.cli.progress import listening, tell_once_more, told_to_the_end
 from personasync.cli.workspace import Workspace
 from personasync.credentials import FILE_VARIABLE, KEY_VARIABLE, ApiKey, read_api_key
 from personasync.engine import DEFAULT_RATE, ApplyOptions, PersonaApi, apply
-from personasync.errors import ConfigurationError, PersonasyncError, StateWriteError
-from personasync.events import Account
+from personasync.errors import ConfigurationError, PersonasyncError, StateError
+from personasync.events import Account, EventKind
 from personasync.model import SANDBOX_API, PersonaRequest, Settings
 from personasync.outcome import Outcome
 from personasync.plan import SPENDING, Plan, compute_plan
 from personasync.planfile import SavedPlan
-from personasync.render.account import render_account
 from personasync.render.plan import render_text
 from personasync.state import StateLog
 from personasync.units import Rate
@@ -52,16 +52,15 @@ class _Timeouts:
 
 
 @click.command(
+    cls=Command,
+    variables=(KEY_VARIABLE, FILE_VARIABLE),
     epilog="\b\nExamples:\n"
     "  personasync apply                       # shows the plan and asks\n"
     "  personasync apply --auto-approve        # in CI\n"
-    "  personasync apply plan.json             # just what `plan --out plan.json` said\n"
-    "  personasync apply --sandbox --auto-approve\n"
-    "\n"
-    "The API key comes from PERSONASYNC_API_KEY, or from the file that\n"
-    "PERSONASYNC_API_KEY_FILE names."
+    "  personasync apply plan.json             # what `plan --out plan.json` said\n"
+    "  personasync apply --sandbox --auto-approve",
 )
-@click.argument("plan_file", required=False, type=click.Path(), metavar="[PLANFILE]")
+@click.argument("plan_file", required=False, type=click.Path(readable=False), metavar="[PLANFILE]")
 @option("--auto-approve", is_flag=True, environment=False, help="Do not ask.")
 @option(
     "--format",
@@ -75,24 +74,27 @@ class _Timeouts:
     "--parallelism",
     type=click.IntRange(1, 64),
     metavar="N",
-    help=f"Requests at a time.  [default: settings.parallelism, else {DEFAULT_PARALLELISM}]",
+    help=f"Requests at a time.  [default: {DEFAULT_PARALLELISM}]",
 )
 @option(
     "--rate-limit",
     type=RATE,
     metavar="RATE",
-    help="Most requests in any period, or none."
-    f"  [default: settings.rateLimit, else {DEFAULT_RATE}]",
+    help=f"Most requests, or none.  [default: {DEFAULT_RATE}]",
 )
 @option(
     "--retry-for",
     type=DURATION,
     default="2m",
     show_default=True,
-    help="How long to go on without a usable answer.",
+    help="Time without a usable answer.",
 )
-@option("--connect-timeout", type=DURATION, default="10s", show_default=True, help="To connect.")
-@option("--read-timeout", type=DURATION, default="60s", show_default=True, help="For an answer.")
+@option(
+    "--connect-timeout", type=DURATION, default="10s", show_default=True, help="Time to connect."
+)
+@option(
+    "--read-timeout", type=DURATION, default="60s", show_default=True, help="Time for an answer."
+)
 @lock_option
 @selection_options
 @api_options
@@ -112,32 +114,38 @@ def command(
     max_creates: int | None,
     strict: bool,
 ) -> int:
-    """Create what is missing and record the IDs; ask first."""
-    workspace.check_options()
-    saved = _read_plan(plan_file) if plan_file else None
-    workspace = _follow(workspace, saved)
+    """Create what is missing and record the IDs; ask first.
+
+    Options go before the manifest's settings, and those before the defaults.
+    """
     selection = Selection(target, exclude, max_creates, strict)
-    manifest = workspace.load_manifest(strict=strict)
+    timeouts = _Timeouts(connect_timeout, read_timeout)
     console = workspace.console
-    log = workspace.log()
-    with workspace.locked(log):
-        plan = compute_plan(manifest, workspace.read(log).fold())
-        if saved is not None:
-            plan = planfile.check_fresh(
-                saved, plan, api=workspace.api, location=str(workspace.state_path)
-            )
-        plan = selection.narrow(plan)
-        _show(workspace, plan, output_format)
-        selection.refuse_unsafe(plan)
-        with _api(workspace, plan, _Timeouts(connect_timeout, read_timeout)) as api:
-            if plan.applicable and not auto_approve:
-                _ask(console)
-            options = _options(manifest.settings, parallelism, rate_limit, retry_for)
-            with listening(console, output_format, workspace.options) as listener:
-                account = apply(plan, log=log, api=api, options=options, listener=listener)
-            if account.complete and plan.applicable:
-                _compact(console, log)
-            return _end(workspace, account, output_format)
+    with told_to_the_end(console, output_format) as told:
+        workspace.check_options()
+        saved = _read_plan(plan_file) if plan_file else None
+        workspace = _follow(workspace, saved)
+        manifest = workspace.load_manifest(strict=strict)
+        options = _options(manifest.settings, parallelism, rate_limit, retry_for)
+        log = workspace.log()
+        with workspace.locked(log):
+            plan = compute_plan(manifest, workspace.read(log).fold())
+            if saved is not None:
+                plan = planfile.check_fresh(
+                    saved, plan, api=workspace.api, location=str(workspace.state_path)
+                )
+            plan = selection.narrow(plan)
+            _show(workspace, plan, output_format)
+            selection.refuse_unsafe(plan)
+            with _api(workspace, plan, timeouts) as api:
+                if plan.applicable and not auto_approve:
+                    _ask(console)
+                with listening(console, output_format, workspace.options, told) as listener:
+                    account = apply(plan, log=log, api=api, options=options, listener=listener)
+                _end(workspace, account, told)
+                if account.complete and plan.applicable:
+                    _compact(console, log)
+    return account.exit_code
 
 
 def _read_plan(name: str) -> SavedPlan:
@@ -161,7 +169,7 @@ def _follow(workspace: Workspace, saved: SavedPlan | None) -> Workspace:
         return workspace
     return replace(
         workspace,
-        manifests=workspace.manifests or saved.files,
+        manifests=workspace.manifests or saved.paths,
         state=workspace.state or saved.location,
         sandbox=workspace.sandbox or saved.api == SANDBOX_API,
     )
@@ -206,6 +214,7 @@ def _api(workspace: Workspace, plan: Plan, timeouts: _Timeouts) -> Iterator[Pers
             ApiKey("sandbox"),
             connect_timeout=timeouts.connect,
             read_timeout=timeouts.read,
+            direct=True,
         )
 
 
@@ -238,7 +247,13 @@ def _ask(console: Console) -> None:
         "Apply this plan? Each audio can make a persona only once. Only 'yes' will be accepted."
     )
     click.echo("  Answer: ", nl=False, err=True)
-    if sys.stdin.readline().strip() != "yes":
+    answer = ""
+    try:
+        answer = sys.stdin.readline()
+    finally:
+        if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D: what comes next begins its own line
+            console.complain("")
+    if answer.strip() != "yes":
         raise PersonasyncError("not approved; nothing was changed")
 
 
@@ -257,27 +272,20 @@ def _options(
     )
 
 
-def _end(workspace: Workspace, account: Account, output_format: str) -> int:
-    console = workspace.console
-    try:
-        color = console.remark_color if output_format == "json" else console.result_color
-        text = render_account(account, options=workspace.options, color=color, width=console.width)
-        if output_format == "json" or account.failure is not None:
-            console.complain(text)
-        else:
-            console.result(text)
-    finally:
-        if account.abandoned:
-            _leave(account.exit_code)
+def _end(workspace: Workspace, account: Account, told: set[EventKind]) -> None:
+    """Deal with a run that did not end in order; its account has been given."""
     if account.failure is not None:
+        tell_once_more(workspace.console, account, workspace.options, told)
+    if account.abandoned:
+        _leave(account.exit_code)
+    if account.failure is not None and account.signal is None:
         raise account.failure
-    return account.exit_code
 
 
 def _compact(console: Console, log: StateLog) -> None:
     try:
         log.compact()
-    except StateWriteError as error:
+    except StateError as error:
         console.complain(
             f"Warning: {error.message}. Every ID is recorded; only tidying the file up failed."
         )

@@ -2,25 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
 import click
-from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from personasync.cli.workspace import Workspace
+
+_HELP_LIMIT: Final = 60
 
 
 def complete_key(
     context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Return the keys of the manifest that begin so, with the personas' names."""
+    """Return the keys that begin so, with the personas' names: the manifest's, then the state's.
+
+    A completion never complains: of what cannot be read, nothing is known.
+    """
+    workspace = _workspace(context)
+    names = dict(_wanted(workspace))
+    for key, name in _recorded(workspace):
+        names.setdefault(key, name)
+    return _items(names, incomplete)
+
+
+def complete_recorded_key(
+    context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the keys of the state that begin so; see ``complete_key``."""
+    return _items(dict(_recorded(_workspace(context))), incomplete)
+
+
+def _items(names: dict[str, str], incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    from personasync.render.text import printable
+
+    return [
+        CompletionItem(printable(key), help=printable(name, _HELP_LIMIT))
+        for key, name in names.items()
+        if key.startswith(incomplete)
+    ]
+
+
+def _workspace(context: click.Context) -> Workspace:
     from personasync.cli.console import Console
     from personasync.cli.workspace import Workspace
+
+    given = context.params
+    return Workspace(
+        Console(quiet=True),
+        manifests=given.get("manifest") or (),
+        state=given.get("state"),
+        sandbox=bool(given.get("sandbox")),
+    )
+
+
+def _wanted(workspace: Workspace) -> Iterator[tuple[str, str]]:
     from personasync.errors import PersonasyncError
 
-    workspace = Workspace(Console(quiet=True), manifests=context.params.get("manifest") or ())
     try:
         personas = workspace.load_manifest().personas
     except (PersonasyncError, OSError):
-        return []  # a completion never complains
-    return [
-        CompletionItem(persona.key, help=persona.request.name)
-        for persona in personas
-        if persona.key.startswith(incomplete)
-    ]
+        return
+    for persona in personas:
+        yield persona.key, persona.request.name
+
+
+def _recorded(workspace: Workspace) -> Iterator[tuple[str, str]]:
+    from personasync.errors import PersonasyncError
+    from personasync.state import Status
+
+    try:
+        entries = workspace.read_state(any_api=True).entries.values()
+    except (PersonasyncError, OSError):
+        return
+    for entry in sorted(entries, key=lambda found: found.key):
+        if entry.status is not Status.FORGOTTEN:
+            yield entry.key, entry.request.name if entry.request else ""

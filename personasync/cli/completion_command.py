@@ -5,12 +5,15 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from personasync.cli.group import Command
+
 
 @click.command(
+    cls=Command,
     epilog="\b\nExamples:\n"
-    "  personasync completion bash > ~/.local/share/bash-completion/completions/personasync\n"
+    "  source <(personasync completion bash)    # in ~/.bashrc\n"
     '  personasync completion zsh > "${fpath[1]}/_personasync"\n'
-    "  personasync completion fish > ~/.config/fish/completions/personasync.fish"
+    "  personasync completion fish > ~/.config/fish/completions/personasync.fish",
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context

@@ -1,29 +1,73 @@
-"""A command group that takes the shared options before its command as well as after it."""
+"""What every command and command group has in common: its help, and where options may stand."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import click
 
-_SHARED_FLAGS: Final = ("--no-color", "-q", "--quiet", "-v", "--verbose")
+_SHARED_FLAG: Final = re.compile(r"--no-color|--quiet|--verbose|-[qv]+")
 _SHARED_VALUES: Final = ("-f", "--manifest", "--state")
-_JOINED_VALUES: Final = ("--manifest=", "--state=")
+_SHARED_WITH_VALUE: Final = re.compile(r"(?:--manifest=|--state=|-f.).*", re.DOTALL)
+
+
+class Command(click.Command):
+    """A command whose help ends with the environment variables that it reads.
+
+    ``variables`` are those that belong to no option.
+    """
+
+    def __init__(self, *args: Any, variables: Sequence[str] = (), **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._variables = tuple(variables)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples, then the environment variables of the options."""
+        super().format_epilog(ctx, formatter)
+        variables = [*self._variables, *_variables(self.get_params(ctx))]
+        if variables:
+            formatter.write_paragraph()
+            with formatter.indentation():
+                formatter.write_text(f"Environment: {', '.join(variables)}.")
 
 
 class Group(click.Group):
     """Hands the shared options on to the command that follows them."""
+
+    command_class = Command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a name that is none gets the nearest one suggested."""
+        name = args[0]
+        if not ctx.resilient_parsing and name not in self.list_commands(ctx) and name[:1] != "-":
+            from difflib import get_close_matches  # rarely needed
+
+            close = get_close_matches(name, self.list_commands(ctx), n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            ctx.fail(f"No such command {name!r}.{hint}")
+        return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the group's own options; the shared ones go to the command."""
         return super().parse_args(ctx, _shared_options_last(args))
 
 
+def _variables(parameters: Iterable[click.Parameter]) -> Iterable[str]:
+    for parameter in parameters:
+        if isinstance(parameter.envvar, str):
+            yield parameter.envvar
+        if parameter.name == "no_color":
+            yield from ("NO_COLOR", "FORCE_COLOR")
+
+
 def _shared_options_last(args: Sequence[str]) -> list[str]:
     rest, shared = list(args), []
     while rest:
-        if rest[0] in _SHARED_FLAGS or rest[0].startswith(_JOINED_VALUES):
+        if _SHARED_FLAG.fullmatch(rest[0]) or _SHARED_WITH_VALUE.fullmatch(rest[0]):
             shared.append(rest.pop(0))
         elif rest[0] in _SHARED_VALUES and len(rest) > 1:
             shared += [rest.pop(0), rest.pop(0)]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import click
 
 from personasync.cli.console import Console
-from personasync.cli.workspace import DEFAULT_MANIFEST, STATE_NAME
+from personasync.cli.group import Command
+from personasync.cli.options import option
+from personasync.cli.workspace import DEFAULT_MANIFEST
 from personasync.errors import PersonasyncError
 from personasync.schema import schema_text
 
@@ -44,23 +45,28 @@ personas: {}
   #   # personaId: a1b2             # adopt a persona that exists: no request is made
 """
 
-_ATTRIBUTES: Final = f"""\
+_ATTRIBUTES: Final = """\
 # Two branches that each record personas merge line by line.
-{STATE_NAME} merge=union text eol=lf
+*.state.jsonl merge=union text eol=lf
 """
 
-_IGNORED: Final = f"""\
-{STATE_NAME}.lock
-{STATE_NAME}.backup
-{STATE_NAME}.torn
-{STATE_NAME}.rescue
+# Not the .rescue file that a full disk leaves: it holds IDs, and should be seen.
+_IGNORED: Final = """\
+*.state.jsonl.lock
+*.state.jsonl.backup
+*.state.jsonl.torn
+*.state.jsonl.tmp
 personas.sandbox.*
 """
 
 
-@click.command(epilog="\b\nExamples:\n  personasync init\n  personasync init personas/")
-@click.argument("folder", required=False, default=".", type=click.Path(), metavar="[DIR]")
-@click.option("-q", "--quiet", is_flag=True, help="Only errors.")
+@click.command(
+    cls=Command, epilog="\b\nExamples:\n  personasync init\n  personasync init personas/"
+)
+@click.argument(
+    "folder", required=False, default=".", type=click.Path(readable=False), metavar="[DIR]"
+)
+@option("-q", "--quiet", is_flag=True, help="Only errors.")
 def command(folder: str, quiet: bool) -> int:
     """Write a commented manifest to start from. Never overwrites a file.
 
@@ -82,7 +88,8 @@ def command(folder: str, quiet: bool) -> int:
     }
     try:
         target.mkdir(parents=True, exist_ok=True)
-        _write(console, target, files)
+        for name, text in files.items():
+            _write(console, target / name, text)
     except OSError as error:
         raise PersonasyncError(
             f"cannot write to {target}: {error.strerror}", hint="name another folder"
@@ -91,15 +98,20 @@ def command(folder: str, quiet: bool) -> int:
     return 0
 
 
-def _write(console: Console, target: Path, files: Mapping[str, str]) -> None:
-    for name, text in files.items():
-        path = target / name
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
-        except FileExistsError:
-            missing = [line for line in text.splitlines() if line not in path.read_text("utf-8")]
-            if missing and name.startswith("."):
-                console.say(f"{path} is there already; add to it:\n" + "\n".join(missing))
-        else:
-            console.result(str(path))
+def _write(console: Console, path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        if path.name.startswith("."):
+            _say_missing(console, path, text)
+    else:
+        console.result(str(path))
+
+
+def _say_missing(console: Console, path: Path, text: str) -> None:
+    """Say which of git's settings a file of the user's lacks."""
+    has = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    missing = [line for line in text.splitlines() if line[:1] != "#" and line not in has]
+    if missing:
+        console.say("\n".join([f"{path} is there already; add to it:", *missing]))

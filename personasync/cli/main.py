@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Final, NoReturn
@@ -13,11 +12,9 @@ from typing import Any, Final, NoReturn
 import click
 
 from personasync import __version__
+from personasync.cli.exits import Terminated, exit_code_of
 from personasync.cli.group import Group
 from personasync.errors import PersonasyncError
-
-USAGE_EXIT_CODE: Final = 64
-"""click's own, 2, would read as "there are changes" (design.md §7)."""
 
 _COMMANDS: Final = {
     "init": "Write a commented manifest to start from.",
@@ -53,7 +50,13 @@ class _Commands(Group):
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Try it without an account: personasync plan --sandbox",
+    epilog="\b\nExamples:\n"
+    "  personasync init                                 # begin\n"
+    "  personasync plan --sandbox                       # without an account\n"
+    "  personasync apply --sandbox --auto-approve\n"
+    "\n"
+    "Environment: every option is read from PERSONASYNC_ and its name, such as"
+    " PERSONASYNC_STATE; each command's help lists them.",
 )
 @click.version_option(__version__, "--version", prog_name="personasync")
 def cli() -> None:
@@ -72,24 +75,16 @@ def main(args: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         return _finish(_run(args))
-    except _Terminated:
-        return _interrupted(signal.SIGTERM)
-    except (KeyboardInterrupt, click.Abort):
-        return _interrupted(signal.SIGINT)
-    except BrokenPipeError:
-        _give_up_stdout()
-        return 1
-    except click.ClickException as error:
-        error.show()
-        return USAGE_EXIT_CODE if isinstance(error, click.UsageError) else 1
-    except PersonasyncError as error:
-        return _tell(error, args)
-    except OSError as error:
-        _give_up_stdout()
-        _complain(f"Error: {error}")
-        return 1
-    except Exception as error:  # noqa: BLE001 - the last line of defence: words, not a traceback
-        return _unexpected(error, args)
+    except (KeyboardInterrupt, Terminated, Exception) as error:  # noqa: BLE001 - words, not a traceback
+        _ignore_signals()
+        _tell(error, args)
+        return exit_code_of(error)
+
+
+def _ignore_signals() -> None:
+    """The end has come: what is still to be said takes a moment, and is said whole."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _run(args: Sequence[str]) -> int:
@@ -103,19 +98,46 @@ def _finish(code: int) -> int:
     return code
 
 
-def _tell(error: PersonasyncError, args: Sequence[str]) -> int:
+def _tell(error: BaseException, args: Sequence[str]) -> None:
+    """Say what ended the command early, in words and never as a traceback."""
+    match error:
+        case Terminated():
+            _say_interrupted("SIGTERM")
+        case KeyboardInterrupt() | click.Abort():
+            _say_interrupted("SIGINT")
+        case BrokenPipeError():
+            _give_up_stdout()
+        case click.ClickException():
+            error.show()
+        case PersonasyncError():
+            _say_error(error, args)
+        case OSError():
+            _give_up_stdout()
+            _complain(f"Error: {error}")
+        case _:
+            _say_unexpected(error, args)
+
+
+def _say_error(error: PersonasyncError, args: Sequence[str]) -> None:
     from personasync.cli.console import Console
     from personasync.render.errors import render_error
 
-    console = Console(no_color="--no-color" in args)
+    console = Console(no_color="--no-color" in args or _is_set("PERSONASYNC_NO_COLOR"))
     console.complain(render_error(error, color=console.remark_color))
-    return error.exit_code
 
 
-def _unexpected(error: Exception, args: Sequence[str]) -> int:
+def _is_set(variable: str) -> bool:
+    """Whether a flag's variable is set, where click has not come so far as to say."""
+    value = os.environ.get(variable, "").lower()
+    return value not in ("", "0", "false", "f", "no", "n", "off")
+
+
+def _say_unexpected(error: BaseException, args: Sequence[str]) -> None:
+    import traceback  # rarely needed
+
     details = "".join(traceback.format_exception(error))
     verbose = any(arg.startswith("-v") or arg == "--verbose" for arg in args)
-    if verbose or os.environ.get("PERSONASYNC_VERBOSE"):
+    if verbose or _is_set("PERSONASYNC_VERBOSE"):
         _complain(_without_key(details))
     _complain(
         _without_key(
@@ -125,7 +147,6 @@ def _unexpected(error: Exception, args: Sequence[str]) -> int:
             " and please report them."
         )
     )
-    return 1
 
 
 def _without_key(text: str) -> str:
@@ -138,17 +159,12 @@ def _without_key(text: str) -> str:
     return key.redact(text) if key else text
 
 
-def _interrupted(number: int) -> int:
-    _complain(f"Interrupted by {signal.Signals(number).name}; nothing more was sent.")
-    return 128 + number
-
-
-class _Terminated(BaseException):
-    """SIGTERM, as Python does for SIGINT."""
+def _say_interrupted(name: str) -> None:
+    _complain(f"Interrupted by {name}; nothing more was sent.")
 
 
 def _terminate(_number: int, _frame: Any) -> NoReturn:
-    raise _Terminated
+    raise Terminated
 
 
 def _complain(text: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from personasync.cli.completion import complete_key
 from personasync.cli.console import Console
 from personasync.cli.workspace import Workspace
 from personasync.units import Rate, parse_duration
@@ -60,15 +61,15 @@ def shared_options(command: _F) -> _F:
         "-f",
         "--manifest",
         multiple=True,
-        type=click.Path(),
+        type=click.Path(readable=False),
         metavar="PATH",
-        help="Manifest file or folder; may be repeated.  [default: personas.yaml]",
+        help="File or folder, else personas.yaml; repeatable.",
     )
     @option(
         "--state",
-        type=click.Path(),
+        type=click.Path(readable=False),
         metavar="FILE",
-        help="State file.  [default: personas.state.jsonl beside the manifest]",
+        help="[default: personas.state.jsonl beside manifest]",
     )
     @option("--no-color", is_flag=True, help="Never colour; NO_COLOR does the same.")
     @option("-q", "--quiet", is_flag=True, help="Only results and errors.")
@@ -103,7 +104,7 @@ def sandbox_option(command: _F) -> _F:
     return option(
         "--sandbox",
         is_flag=True,
-        help="Use the embedded stand-in for the API, with a state of its own.",
+        help="Use the embedded stand-in, with its own state.",
     )(command)
 
 
@@ -113,8 +114,7 @@ def api_options(command: _F) -> _F:
         option(
             "--base-url",
             metavar="URL",
-            help="The API's base; https, or http to this machine."
-            "  [default: https://apibox.erweima.ai]",
+            help="API base.  [default: https://apibox.erweima.ai]",
         )(command)
     )
 
@@ -126,7 +126,7 @@ def lock_option(command: _F) -> _F:
         type=DURATION,
         default="0s",
         show_default=True,
-        help="How long to wait while another run holds the state.",
+        help="Time for another run to end.",
     )(command)
 
 
@@ -135,9 +135,19 @@ def selection_options(command: _F) -> _F:
     for decorate in reversed(
         (
             option(
-                "--target", multiple=True, metavar="KEY", help="Only this key or glob; repeatable."
+                "--target",
+                multiple=True,
+                metavar="KEY",
+                help="Only this key or glob; repeatable.",
+                shell_complete=complete_key,
             ),
-            option("--exclude", multiple=True, metavar="KEY", help="Not this key or glob."),
+            option(
+                "--exclude",
+                multiple=True,
+                metavar="KEY",
+                help="Not this key or glob; repeatable.",
+                shell_complete=complete_key,
+            ),
             option(
                 "--max-creates",
                 type=click.IntRange(min=0),

@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
+from personasync.cli.console import Console
+from personasync.cli.group import Command
 from personasync.cli.options import api_options, option, selection_options, shared_options
-from personasync.cli.planning import Selection, write_step_summary, write_text
+from personasync.cli.planning import Selection, check_outputs, write_step_summary, write_text
 from personasync.cli.workspace import Workspace
+from personasync.diagnostics import Diagnostic
+from personasync.errors import PersonasyncError
 from personasync.plan import Plan, compute_plan
+from personasync.render.layout import shell_word
 from personasync.render.plan import FORMATS, Setting
 
 CHANGES_EXIT_CODE: Final = 2
+_FILE: Final[dict[str, Any]] = {"type": click.Path(readable=False), "metavar": "FILE"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Where a plan goes beside the screen, each ``None`` unless it was asked for."""
+
+    saved: str | None
+    json: str | None
+    markdown: str | None
+
+    def named(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.saved, self.json, self.markdown) if name is not None)
 
 
 @click.command(
+    cls=Command,
     epilog="\b\nExamples:\n"
     "  personasync plan\n"
     "  personasync plan --sandbox -f examples/quickstart/personas.yaml\n"
     "  personasync plan --out plan.json --markdown-out comment.md\n"
-    "  personasync plan --detailed-exitcode    # 0: nothing to do, 2: changes"
+    "  personasync plan --detailed-exitcode    # 0: nothing to do, 2: changes",
 )
 @option(
     "--format",
     "output_format",
     type=click.Choice(sorted(FORMATS)),
+    metavar="FORMAT",
     default="text",
     show_default=True,
-    help="How the plan is shown.",
+    help="text, json, markdown or github.",
 )
-@option("--out", type=click.Path(), metavar="FILE", help="Save the plan for `apply FILE`.")
-@option("--json-out", type=click.Path(), metavar="FILE", help="Write the plan as JSON, too.")
-@option("--markdown-out", type=click.Path(), metavar="FILE", help="Write it as Markdown, too.")
+@option("--out", **_FILE, help="Save the plan for `apply FILE`.")
+@option("--json-out", **_FILE, help="Write the plan as JSON, too.")
+@option("--markdown-out", **_FILE, help="Write it as Markdown, too.")
 @option("--detailed-exitcode", is_flag=True, help="Exit 2 when there is something to apply.")
 @selection_options
 @api_options
@@ -53,18 +76,30 @@ def command(
     """Show what apply would do. Changes nothing and needs no API key."""
     workspace.check_options()
     selection = Selection(target, exclude, max_creates, strict)
-    manifest = workspace.load_manifest(strict=strict)
-    plan = selection.narrow(compute_plan(manifest, workspace.read_state()))
+    with _annotating(workspace, output_format):
+        manifest = workspace.load_manifest(strict=strict)
+        files = _Files(out, json_out, markdown_out)
+        check_outputs(workspace, manifest, files.named())
+        plan = selection.narrow(compute_plan(manifest, workspace.read_state()))
+        _show(workspace, plan, output_format, files)
+        selection.refuse_unsafe(plan)
+    if files.saved is not None:
+        write_text(Path(files.saved), FORMATS["json"](plan, _setting(workspace)))
+        command = f"personasync apply {shell_word(files.saved)}"
+        workspace.console.say(f"Saved the plan; carry it out with: {command}")
+    return CHANGES_EXIT_CODE if detailed_exitcode and plan.applicable else 0
+
+
+def _show(workspace: Workspace, plan: Plan, output_format: str, files: _Files) -> None:
+    """Give the plan in every form that was asked for, computed once."""
     setting = _setting(workspace)
     workspace.console.result(FORMATS[output_format](plan, setting))
     if output_format == "github":
+        _annotate(workspace.console, plan.manifest.warnings)
         write_step_summary(FORMATS["markdown"](plan, setting))
-    for name, wanted in (("json", json_out), ("markdown", markdown_out)):
+    for name, wanted in (("json", files.json), ("markdown", files.markdown)):
         if wanted is not None:
             write_text(Path(wanted), FORMATS[name](plan, setting))
-    selection.refuse_unsafe(plan)
-    _save(workspace, plan, out)
-    return CHANGES_EXIT_CODE if detailed_exitcode and plan.applicable else 0
 
 
 def _setting(workspace: Workspace) -> Setting:
@@ -72,13 +107,28 @@ def _setting(workspace: Workspace) -> Setting:
     return Setting(
         api=workspace.api,
         location=str(workspace.state_path),
+        paths=workspace.manifest_paths,
         color=console.result_color,
         width=console.width,
         options=workspace.options,
     )
 
 
-def _save(workspace: Workspace, plan: Plan, out: str | None) -> None:
-    if out is not None:
-        write_text(Path(out), FORMATS["json"](plan, _setting(workspace)))
-        workspace.console.say(f"Saved the plan; carry it out with: personasync apply {out}")
+def _annotate(console: Console, warnings: Sequence[Diagnostic]) -> None:
+    if warnings:
+        from personasync.render.diagnostics import render_github
+
+        console.result(render_github(warnings))
+
+
+@contextmanager
+def _annotating(workspace: Workspace, output_format: str) -> Iterator[None]:
+    """Let an error stand at the lines that it is about, where the format is GitHub's."""
+    try:
+        yield
+    except PersonasyncError as error:
+        if output_format == "github":
+            from personasync.render.errors import render_github
+
+            workspace.console.result(render_github(error))
+        raise

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from personasync.errors import PersonasyncError
+from personasync.cli.workspace import Workspace
+from personasync.errors import PersonasyncError, UsageError
 from personasync.files import replace_file
+from personasync.model import Manifest
 from personasync.plan import Plan, refuse_unsafe, select
+from personasync.render.text import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,34 @@ class Selection:
         if limit is None:
             limit = plan.manifest.settings.max_creates
         refuse_unsafe(plan, strict=self.strict, max_creates=limit)
+
+
+def check_outputs(workspace: Workspace, manifest: Manifest, outputs: Iterable[str]) -> None:
+    """Refuse to write over the state, what lies beside it, the manifest, or another output.
+
+    Raises ``UsageError``: a slip of the finger must not cost an ID.
+    """
+    state = _real(workspace.state_path)
+    kept = {state, _real(workspace.books_path), *map(_real, manifest.files)}
+    taken: set[Path] = set()
+    for output in outputs:
+        path = _real(output)
+        beside_state = path.parent == state.parent and path.name.startswith(f"{state.name}.")
+        if path in kept or beside_state:
+            raise UsageError(
+                f"{printable(output)} belongs to the manifest or the state, and a plan would"
+                " overwrite it",
+                hint="name another file",
+            )
+        if path in taken:
+            raise UsageError(
+                f"two outputs would both be {printable(output)}", hint="name another file"
+            )
+        taken.add(path)
+
+
+def _real(path: str | Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from personasync.cli.console import Console
-from personasync.engine import Listener
-from personasync.events import Event, EventKind
-from personasync.render.events import render_json, render_text
+from personasync.cli.exits import Terminated, exit_code_of
+from personasync.engine import Listener, utc_now
+from personasync.errors import PersonasyncError
+from personasync.events import Account, Event, EventKind
+from personasync.render.account import render_account
+from personasync.render.events import render_json, render_text, render_unbegun
 
 _ENDS_A_PERSONA = frozenset(
     {
@@ -23,13 +27,49 @@ _ENDS_A_PERSONA = frozenset(
 
 
 @contextmanager
-def listening(console: Console, output_format: str, options: Sequence[str]) -> Iterator[Listener]:
-    """Yield what shows the events of one run.
+def told_to_the_end(console: Console, output_format: str) -> Iterator[set[EventKind]]:
+    """With JSON, end the events with ``run_end`` even when a command ends before its run begins.
+
+    Yields the set of the kinds told so far, which is empty until then.
+    """
+    told: set[EventKind] = set()
+    try:
+        yield told
+    except BaseException as error:
+        if output_format == "json" and not told:
+            with suppress(OSError):  # what ended the command counts more than who listens
+                console.result(_unbegun(error))
+        raise
+
+
+def _unbegun(error: BaseException) -> str:
+    match error:
+        case PersonasyncError():
+            reason = error.message
+        case KeyboardInterrupt() | Terminated():
+            reason = "interrupted"
+        case _:
+            reason = f"unexpected error: {type(error).__name__}"
+    return render_unbegun(
+        run=uuid.uuid4().hex[:12], at=utc_now(), exit_code=exit_code_of(error), reason=reason
+    )
+
+
+@contextmanager
+def listening(
+    console: Console, output_format: str, options: Sequence[str], told: set[EventKind]
+) -> Iterator[Listener]:
+    """Yield what shows the events of one run, and remembers their kinds in ``told``.
 
     ``options`` are those that a command it shows must be given again.
     """
     if output_format == "json":
-        yield lambda event: _tell_json(console, event, options)
+
+        def tell(event: Event) -> None:
+            told.add(event.kind)
+            _tell_json(console, event, options)
+
+        yield tell
     elif console.shows_progress:
         with _bar(console, options) as show:
             yield show
@@ -37,21 +77,40 @@ def listening(console: Console, output_format: str, options: Sequence[str]) -> I
         yield lambda event: _say(console, event, options)
 
 
+def tell_once_more(
+    console: Console, account: Account, options: Sequence[str], told: set[EventKind]
+) -> None:
+    """Give the account of a run that something unexpected ended: perhaps nobody heard it."""
+    if told and EventKind.RUN_END not in told:
+        end = Event(EventKind.RUN_END, utc_now(), account.run, account=account)
+        with suppress(OSError):
+            console.result(render_json(end))
+    console.complain(_account(account, options, console.width, console.remark_color))
+
+
 def _tell_json(console: Console, event: Event, options: Sequence[str]) -> None:
     if event.rescued is not None:
         _say(console, event, options)
     console.result(render_json(event))
+    if event.account is not None:
+        text = _account(event.account, options, console.width, console.remark_color)
+        (console.say if event.account.complete else console.complain)(text)
 
 
 def _say(console: Console, event: Event, options: Sequence[str]) -> None:
-    """Say an event on stderr; an ID that is not in the state even when quiet."""
-    text = render_text(event, options=options)
-    if text is None:
+    """Say an event on stderr, a rescued ID even when quiet; the account is a result."""
+    if event.account is not None:
+        console.result(_account(event.account, options, console.width, console.result_color))
         return
-    if event.rescued is None:
+    text = render_text(event, options=options)
+    if text is not None and event.rescued is None:
         console.say(text)
-    else:
+    elif text is not None:
         console.complain(text)
+
+
+def _account(account: Account, options: Sequence[str], width: int, color: bool) -> str:
+    return render_account(account, options=options, width=width, color=color)
 
 
 @contextmanager
@@ -62,16 +121,22 @@ def _bar(console: Console, options: Sequence[str]) -> Iterator[Listener]:
 
     terminal = Terminal(stderr=True, no_color=not console.remark_color)
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=terminal, transient=True) as progress:
-        task = progress.add_task("apply", total=None)
+    progress = Progress(*columns, console=terminal, transient=True)
+    task = progress.add_task("apply", total=None)
 
-        def show(event: Event) -> None:
-            if event.kind is EventKind.RUN_START:
-                progress.update(task, total=event.total)
-            if event.kind in _ENDS_A_PERSONA:
-                progress.advance(task)
-            text = render_text(event, options=options)
-            if text is not None and event.kind is not EventKind.CREATE_START:
-                progress.console.print(Text(text), soft_wrap=True)
+    def show(event: Event) -> None:
+        if event.kind is EventKind.RUN_START:
+            progress.update(task, total=event.total)
+            if event.total:
+                progress.start()
+        elif event.kind is EventKind.RUN_END:
+            progress.stop()
+            _say(console, event, options)
+        elif event.kind is not EventKind.CREATE_START:
+            progress.advance(task, event.kind in _ENDS_A_PERSONA)
+            progress.console.print(Text(render_text(event, options=options) or ""), soft_wrap=True)
 
+    try:
         yield show
+    finally:
+        progress.stop()

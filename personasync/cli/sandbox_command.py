@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from personasync.cli.console import Console
+from personasync.cli.group import Command
 from personasync.cli.options import DURATION, RATE, option
 from personasync.render.text import printable
 from personasync.units import Rate
@@ -32,6 +33,7 @@ class _FaultType(click.ParamType[Any]):
 
 
 @click.command(
+    cls=Command,
     epilog="\b\nExamples:\n"
     "  personasync sandbox\n"
     "  personasync sandbox --credits 5 --latency 200ms\n"
@@ -42,21 +44,22 @@ class _FaultType(click.ParamType[Any]):
     "\n"
     "\b\nIDs that misbehave on purpose: a taskId that begins with missing (404),\n"
     "unfinished or old-model (422); an audioId that begins with unfetchable\n"
-    "(451), maintenance (455), broken (500), ratelimited (429) or toolong (413)."
+    "(451), maintenance (455), broken (500), ratelimited (429) or toolong (413).",
 )
 @option(
     "--port",
     type=click.IntRange(0, 65535),
+    metavar="N",
     default=DEFAULT_PORT,
-    show_default=True,
-    help="Port on 127.0.0.1; 0 takes any free one.",
+    show_default=False,
+    help=f"Port on 127.0.0.1; 0: any.  [default: {DEFAULT_PORT}]",
     envvar="PERSONASYNC_SANDBOX_PORT",
 )
 @option(
     "--books",
-    type=click.Path(),
+    type=click.Path(readable=False),
     metavar="FILE",
-    help="Remember what was made in this file.  [default: in memory]",
+    help="Keep what was made here.  [default: in memory]",
     envvar="PERSONASYNC_SANDBOX_BOOKS",
 )
 @option(
@@ -68,23 +71,24 @@ class _FaultType(click.ParamType[Any]):
 @option(
     "--repeat",
     type=click.Choice(["conflict", "same-id"]),
+    metavar="ANSWER",
     default="conflict",
     show_default=True,
-    help="A second request for an audio: 409, or the same ID again.",
+    help="To a second request: conflict (409) or same-id.",
     envvar="PERSONASYNC_SANDBOX_REPEAT",
 )
 @option(
     "--credits",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Credits there are, one a persona; then 402.  [default: no end]",
+    help="One a persona; then 402.  [default: no end]",
     envvar="PERSONASYNC_SANDBOX_CREDITS",
 )
 @option(
     "--rate-limit",
     type=RATE,
     metavar="RATE",
-    help="Answer 429 above this rate, such as 20/10s.  [default: none]",
+    help="Above it, 429; such as 20/10s.  [default: none]",
     envvar="PERSONASYNC_SANDBOX_RATE_LIMIT",
 )
 @option(
@@ -101,7 +105,7 @@ class _FaultType(click.ParamType[Any]):
     type=_FaultType(),
     multiple=True,
     metavar="KIND[:PROBABILITY]",
-    help="What goes wrong, and how often (0 to 1, default 1); repeatable.",
+    help="What goes wrong, how often (0 to 1); repeatable.",
     envvar="PERSONASYNC_SANDBOX_FAULT",
 )
 @option(
@@ -114,10 +118,10 @@ class _FaultType(click.ParamType[Any]):
 @option(
     "--errors-in-body",
     is_flag=True,
-    help="Answer errors with HTTP 200 and the code in the body, as the real API is known to.",
+    help="Errors come with HTTP 200, as they are known to.",
     envvar="PERSONASYNC_SANDBOX_ERRORS_IN_BODY",
 )
-@click.option("-q", "--quiet", is_flag=True, help="No line for each request.")
+@option("-q", "--quiet", is_flag=True, help="No line for each request.")
 def command(
     port: int,
     books: str | None,

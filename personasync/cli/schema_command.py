@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import click
 
+from personasync.cli.group import Command
 from personasync.schema import SCHEMA_NAMES, schema_text
 
 
 @click.command(
+    cls=Command,
     epilog="\b\nExample:\n  personasync schema manifest > personas.schema.json\n"
     "\n"
-    "Point your editor at it in the manifest's first line:\n"
-    "# yaml-language-server: $schema=personas.schema.json"
+    "\b\nPoint your editor at it in the manifest's first line:\n"
+    "# yaml-language-server: $schema=personas.schema.json",
 )
 @click.argument("name", type=click.Choice(SCHEMA_NAMES))
 def command(name: str) -> None:

@@ -4,26 +4,45 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Final, TypeAlias
 
 import click
 
+from personasync.cli.completion import complete_recorded_key
 from personasync.cli.group import Group
 from personasync.cli.options import api_options, lock_option, option, shared_options
-from personasync.cli.records import did_you_mean
+from personasync.cli.records import (
+    Record,
+    by_key,
+    find,
+    is_begun,
+    no_state,
+    records,
+    unambiguous_name,
+)
 from personasync.cli.workspace import Workspace
-from personasync.engine import utc_now
 from personasync.errors import PersonasyncError
-from personasync.render.entries import LIST_FORMATS, SHOW_FORMATS
-from personasync.state import Entry, State, Status
+from personasync.model import Manifest
+from personasync.plan import CONFLICT_CODE
+from personasync.render.commands import command_line
+from personasync.render.entries import LIST_FORMATS, SHOW_FORMATS, Shown
+from personasync.state import Entry, LogContents, State, Status
 
 _KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 
-@click.group(cls=Group)
+@click.group(
+    cls=Group,
+    epilog="\b\nExamples:\n"
+    "  personasync state list --status conflict\n"
+    "  personasync state show neon-siren\n"
+    "\n"
+    "Environment: every option is read from PERSONASYNC_ and its name, such as"
+    " PERSONASYNC_STATE; each command's help lists them.",
+)
 def command() -> None:
     """List, show and edit the recorded entries.
 
@@ -37,7 +56,7 @@ def command() -> None:
     "  personasync state list\n"
     "  personasync state list 'neon-*' --status conflict --format json",
 )
-@click.argument("keys", nargs=-1, metavar="[KEY]...")
+@click.argument("keys", nargs=-1, metavar="[KEY]...", shell_complete=complete_recorded_key)
 @option(
     "--status",
     multiple=True,
@@ -58,17 +77,36 @@ def list_command(
 ) -> int:
     """List the entries, one an audio, sorted by key; KEY may be a glob."""
     workspace.check_options()
-    state = workspace.read_state(any_api=True)
-    wanted = status or tuple(known.value for known in Status if known is not Status.FORGOTTEN)
-    entries = [
-        entry
-        for entry in sorted(state.entries.values(), key=lambda found: (found.key, found.audio_id))
-        if entry.status.value in wanted
-        and (not keys or any(fnmatchcase(entry.key, pattern) for pattern in keys))
-    ]
+    contents = workspace.read(workspace.log(any_api=True))
+    if not is_begun(contents):
+        workspace.console.say(f"{no_state(workspace).message}; {no_state(workspace).hint}.")
+    known = _records(contents.fold())
+    for key in keys:
+        if not _is_glob(key):
+            find(known, key, options=workspace.options, several=True)
+    wanted = status or tuple(each.value for each in Status if each is not Status.FORGOTTEN)
+    chosen = [record for record in known if _chosen(record, keys)]
+    entries = [each.entry for each in chosen if each.entry and each.entry.status in wanted]
     console = workspace.console
     console.result(LIST_FORMATS[output_format](entries, console.result_color))
+    hidden = 0 if status else len(chosen) - len(entries)
+    if hidden:
+        show = command_line(
+            "state list", *keys, flags=("--status", "forgotten"), options=workspace.options
+        )
+        were = "entry was" if hidden == 1 else "entries were"
+        console.say(f"{hidden} {were} dropped from view; to see: {show}")
     return 0
+
+
+def _is_glob(key: str) -> bool:
+    return any(sign in key for sign in "*?[")
+
+
+def _chosen(record: Record, keys: Sequence[str]) -> bool:
+    return not keys or any(
+        fnmatchcase(record.key, key) or key in (record.key, record.audio_id) for key in keys
+    )
 
 
 @command.command(
@@ -77,7 +115,7 @@ def list_command(
     "  personasync state show neon-siren\n"
     "  personasync state show neon-siren --format manifest   # to put an edit back",
 )
-@click.argument("key")
+@click.argument("key", shell_complete=complete_recorded_key)
 @option(
     "--format",
     "output_format",
@@ -93,90 +131,170 @@ def show_command(workspace: Workspace, key: str, output_format: str) -> int:
     KEY may also be an audioId. The history goes back as far as the log does:
     an apply that ends well compacts it.
     """
-    workspace.check_options()
-    contents = workspace.read(workspace.log(any_api=True))
-    entry = _find(contents.fold(), key)
-    history = [past for past in contents.entries if past.audio_id == entry.audio_id]
-    workspace.console.result(SHOW_FORMATS[output_format](entry, history))
+    contents = _contents(workspace)
+    state = contents.fold()
+    known = _with_manifest(workspace, state)
+    entry = _entry_of(find(_sought(known, state, key), key, options=workspace.options))
+    history = tuple(past for past in contents.entries if past.audio_id == entry.audio_id)
+    beside = next(each for each in known if each.audio_id == entry.audio_id)
+    shown = Shown(
+        entry,
+        history,
+        wanted=beside.persona.request if beside.persona else None,
+        name=beside.key if unambiguous_name(known, beside) == beside.key else entry.audio_id,
+        options=workspace.options,
+    )
+    workspace.console.result(SHOW_FORMATS[output_format](shown))
     return 0
 
 
+def _sought(known: Sequence[Record], state: State, key: str) -> Sequence[Record]:
+    """Return what to look a key up in: the state alone, unless only the manifest makes it plain."""
+    recorded = _records(state)
+    plain = len(by_key(recorded).get(key, ())) == 1 or key in state.entries
+    wanted = [each for each in known if each.key == key and each.persona and each.entry]
+    return recorded if plain or not wanted else wanted
+
+
+def _with_manifest(workspace: Workspace, state: State) -> tuple[Record, ...]:
+    """Return what is known, with the manifest if it can be read: here it only helps."""
+    from personasync.manifest import load_manifest
+
+    try:
+        manifest = load_manifest(workspace.manifest_paths) if workspace.has_manifest else None
+    except PersonasyncError:
+        manifest = None
+    return records(manifest or Manifest(()), state)
+
+
 @command.command("mv", epilog="\b\nExample:\n  personasync state mv neon-siren neon-siren-2025")
-@click.argument("key")
+@click.argument("key", shell_complete=complete_recorded_key)
 @click.argument("new_key")
 @lock_option
 @api_options
 @shared_options
 def mv_command(workspace: Workspace, key: str, new_key: str) -> int:
-    """Record a persona under another key. No request is made."""
+    """Record a persona under another key. No request is made; KEY may be an audioId."""
     if not _KEY.fullmatch(new_key):
         raise click.BadParameter(
             "a key is 1 to 64 letters, digits, '.', '_' or '-', and begins with a letter or digit",
             param_hint="NEW_KEY",
         )
 
-    def edit(state: State, entry: Entry) -> Entry:
-        holder = next((e for e in state.entries.values() if e.key == new_key and _in_view(e)), None)
-        if holder is not None and holder.audio_id != entry.audio_id:
-            raise PersonasyncError(
-                f"the key {new_key!r} belongs to another audio, {holder.audio_id}",
-                hint=f"choose another key, or first: personasync state mv {new_key} ANOTHER",
-            )
+    def edit(known: Sequence[Record], entry: Entry) -> Entry | None:
+        if entry.key == new_key:
+            return None
+        _refuse_second(workspace, known, entry, new_key)
         return replace(entry, key=new_key)
 
-    _edit(workspace, key, edit)
+    if _edit(workspace, key, edit) is None:
+        workspace.console.say(f"{key} is recorded as {new_key} already; nothing was changed.")
+        return 0
     workspace.console.result(f"{key}: now recorded as {new_key}")
+    workspace.console.say("Give it the same key in the manifest, or the next apply renames it.")
     return 0
 
 
+def _refuse_second(
+    workspace: Workspace, known: Iterable[Record], entry: Entry, new_key: str
+) -> None:
+    """Keep a key from meaning two audios."""
+    for holder in (record.entry for record in known if record.key == new_key):
+        if holder is None or holder.audio_id == entry.audio_id or not _in_view(holder):
+            continue
+        move = command_line("state mv", holder.audio_id, "OTHER_KEY", options=workspace.options)
+        raise PersonasyncError(
+            f"the key {new_key!r} belongs to another audio, {holder.audio_id}",
+            hint=f"choose another key, or first give that one another: {move}",
+        )
+
+
+def _in_view(entry: Entry) -> bool:
+    return entry.status not in (Status.FORGOTTEN, Status.FAILED)
+
+
 @command.command("rm", epilog="\b\nExample:\n  personasync state rm neon-siren")
-@click.argument("key")
+@click.argument("key", shell_complete=complete_recorded_key)
 @lock_option
 @api_options
 @shared_options
 def rm_command(workspace: Workspace, key: str) -> int:
-    """Drop a persona from view. Its ID is kept, and adopted again if it comes back."""
+    """Drop a persona from view; KEY may be an audioId.
 
-    def edit(_state: State, entry: Entry) -> Entry:
-        if entry.status is Status.PENDING:
-            raise PersonasyncError(
-                f"{entry.key!r} is pending: its persona may exist, and its ID is not known yet",
-                hint="settle it first: personasync apply asks again, which is safe",
-            )
-        return replace(entry, status=Status.FORGOTTEN)
+    Its ID is kept, and adopted again if it comes back to the manifest.
+    """
 
-    _edit(workspace, key, edit)
+    def edit(_known: Sequence[Record], entry: Entry) -> Entry | None:
+        match entry.status:
+            case Status.PENDING:
+                raise _still_pending(entry, workspace.options)
+            case Status.FORGOTTEN:
+                return None
+            case Status.CONFLICT:  # the code alone tells it from what never was, should it return
+                return replace(entry, status=Status.FORGOTTEN, code=CONFLICT_CODE)
+            case _:
+                return replace(entry, status=Status.FORGOTTEN)
+
+    dropped = _edit(workspace, key, edit)
+    if dropped is None:
+        workspace.console.say(f"{key} was dropped from view before; nothing was changed.")
+        return 0
     workspace.console.result(f"{key}: dropped from view")
+    if dropped.persona_id:
+        workspace.console.say(
+            f"Its ID, {dropped.persona_id}, is kept: back in the manifest, it needs no request."
+        )
+    elif dropped.code == CONFLICT_CODE:
+        workspace.console.say(
+            "Its persona exists, and its ID is not known: back in the manifest, it is in conflict."
+        )
     return 0
 
 
-def _edit(workspace: Workspace, key: str, edit: Callable[[State, Entry], Entry]) -> None:
-    workspace.check_options()
+def _still_pending(entry: Entry, options: Sequence[str]) -> PersonasyncError:
+    form = ("--format", "manifest")
+    apply = command_line("apply", options=options)
+    show = command_line("state show", entry.audio_id, flags=form, options=options)
+    record = command_line("import", entry.audio_id, "PERSONA_ID", options=options)
+    return PersonasyncError(
+        f"{entry.key!r} is pending: its persona may exist, and its ID is not known yet",
+        hint=f"settle it first: with it in the manifest, as this prints it: {show};"
+        f" then this asks again, which is safe: {apply}; or, if you know the ID: {record}",
+    )
+
+
+_Edit: TypeAlias = Callable[[Sequence[Record], Entry], Entry | None]
+
+
+def _edit(workspace: Workspace, key: str, edit: _Edit) -> Entry | None:
+    """Append what an edit makes of an entry, and return it; ``None`` if it changes nothing."""
+    find(_records(_contents(workspace).fold()), key, options=workspace.options)  # before any lock
     log = workspace.log(any_api=True)
     with workspace.locked(log):
-        state = workspace.read(log).fold()
-        edited = edit(state, _find(state, key))
-        log.append([replace(edited, at=utc_now(), run=uuid.uuid4().hex[:12])])
+        known = _records(log.read().fold())
+        edited = edit(known, _entry_of(find(known, key, options=workspace.options)))
+        if edited is not None:
+            from personasync.engine import utc_now  # what only looks needs no engine
+
+            edited = replace(edited, at=utc_now(), run=uuid.uuid4().hex[:12])
+            log.append([edited])
+    return edited
 
 
-def _find(state: State, key: str) -> Entry:
-    """Return the entry of a key or audioId; raises ``PersonasyncError`` for none or several."""
-    if key in state.entries:
-        return state.entries[key]
-    named = [entry for entry in state.entries.values() if entry.key == key]
-    found = [entry for entry in named if _in_view(entry)] or named
-    if not found:
-        keys = {entry.key for entry in state.entries.values()}
-        raise PersonasyncError(
-            f"no entry of the state has the key {key!r}", hint=did_you_mean(key, keys)
-        )
-    if len(found) > 1:
-        raise PersonasyncError(
-            f"{len(found)} audios are recorded under {key!r}",
-            hint="name one by its audioId: " + ", ".join(entry.audio_id for entry in found),
-        )
-    return found[0]
+def _contents(workspace: Workspace) -> LogContents:
+    """Read the state, whichever API it belongs to; raises ``PersonasyncError`` for none."""
+    workspace.check_options()
+    contents = workspace.read(workspace.log(any_api=True))
+    if not is_begun(contents):
+        raise no_state(workspace)
+    return contents
 
 
-def _in_view(entry: Entry) -> bool:
-    return entry.status is not Status.FORGOTTEN
+def _records(state: State) -> tuple[Record, ...]:
+    return records(Manifest(()), state)
+
+
+def _entry_of(record: Record) -> Entry:
+    if record.entry is None:
+        raise AssertionError("a record of the state has an entry")
+    return record.entry

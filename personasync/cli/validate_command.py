@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import click
 
+from personasync.cli.group import Command
 from personasync.cli.options import option, shared_options
 from personasync.cli.workspace import Workspace
-from personasync.diagnostics import Severity
 from personasync.errors import ManifestError
 from personasync.manifest import load_manifest
 from personasync.render.diagnostics import DIAGNOSTIC_FORMATS
 
 
 @click.command(
+    cls=Command,
     epilog="\b\nExamples:\n"
     "  personasync validate\n"
     "  personasync validate -f personas/ --strict\n"
-    "  personasync validate --format github"
+    "  personasync validate --format github",
 )
 @option(
     "--format",
@@ -39,8 +40,10 @@ def command(workspace: Workspace, output_format: str, strict: bool) -> int:
         return 0
     try:
         diagnostics = load_manifest(workspace.manifest_paths).warnings
+        failed = strict and bool(diagnostics)
     except ManifestError as error:
-        diagnostics = error.diagnostics
-    console.result(DIAGNOSTIC_FORMATS[output_format](diagnostics))
-    failed = any(found.severity is Severity.ERROR or strict for found in diagnostics)
+        diagnostics, failed = error.diagnostics, True
+    text = DIAGNOSTIC_FORMATS[output_format](diagnostics)
+    if text:
+        console.result(text)
     return 1 if failed else 0

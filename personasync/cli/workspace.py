@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from personasync.base_url import parse_base_url
 from personasync.cli.console import Console
 from personasync.errors import ManifestError, UsageError
-from personasync.manifest import load_manifest
 from personasync.model import DEFAULT_BASE_URL, SANDBOX_API, Manifest
-from personasync.render.diagnostics import render_text
 from personasync.render.text import printable
-from personasync.state import FileStateLog, Holder, LogContents, State, StateLog
+
+if TYPE_CHECKING:
+    from personasync.state import Holder, LogContents, State, StateLog
 
 DEFAULT_MANIFEST: Final = "personas.yaml"
 STATE_NAME: Final = "personas.state.jsonl"
@@ -81,6 +81,8 @@ class Workspace:
 
     def load_manifest(self, *, strict: bool = False) -> Manifest:
         """Load the manifest and say its warnings; under ``strict`` they are errors."""
+        from personasync.manifest import load_manifest  # not every command has one
+
         if not self.has_manifest:
             raise ManifestError(
                 f"there is no {DEFAULT_MANIFEST} here",
@@ -94,12 +96,16 @@ class Workspace:
                 diagnostics=manifest.warnings,
             )
         if manifest.warnings:
+            from personasync.render.diagnostics import render_text
+
             color = self.console.remark_color
             self.console.say(render_text(manifest.warnings, color=color))
         return manifest
 
     def log(self, *, any_api: bool = False) -> StateLog:
         """Return the state log; with ``any_api`` whichever API it belongs to, unless one is set."""
+        from personasync.state import FileStateLog  # not every command has one
+
         free = any_api and not self.sandbox and self.base_url is None
         return FileStateLog(self.state_path, api=None if free else self.api)
 

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
-from personasync.render.layout import Style, display_width, pad, paint
+from personasync.model import PersonaRequest
+from personasync.plan import CONFLICT_CODE, conflict_reason
+from personasync.render.commands import command_line
+from personasync.render.layout import (
+    Style,
+    answered_id,
+    defuse,
+    display_width,
+    import_command,
+    json_text,
+    pad,
+    page,
+    paint,
+)
 from personasync.render.text import printable
 from personasync.state.entry import Entry, Status, entry_to_json
 
@@ -16,6 +29,25 @@ _STYLES: Final = {
     Status.CONFLICT: Style.YELLOW,
     Status.FAILED: Style.RED,
 }
+_WIDTH: Final = 88
+_NO_BREAKS: Final = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One entry to be shown.
+
+    ``history`` are all entries of its audio that the log has, the oldest
+    first. ``wanted`` is what the manifest says of the audio now, if anything.
+    ``name`` is what commands call it, its key where that is not given, and
+    ``options`` are those that a command must be given again.
+    """
+
+    entry: Entry
+    history: tuple[Entry, ...] = ()
+    wanted: PersonaRequest | None = None
+    name: str | None = None
+    options: tuple[str, ...] = ()
 
 
 def render_list_text(entries: Sequence[Entry], color: bool = False) -> str:
@@ -23,37 +55,32 @@ def render_list_text(entries: Sequence[Entry], color: bool = False) -> str:
     if not entries:
         return "No entries.\n"
     rows = [
-        (printable(entry.key), entry.status.value, entry.persona_id or "-", entry.audio_id)
+        (printable(entry.key), entry.status.value, printable(entry.persona_id or "-"))
         for entry in entries
     ]
     widths = [max(display_width(row[column]) for row in rows) for column in range(3)]
-    return "".join(
-        _row(row, widths, entry, color) for row, entry in zip(rows, entries, strict=True)
-    )
+    return page(_row(row, widths, entry, color) for row, entry in zip(rows, entries, strict=True))
 
 
-def _row(row: tuple[str, str, str, str], widths: Sequence[int], entry: Entry, color: bool) -> str:
-    key, status, persona_id, audio_id = row
-    shown = pad(status, widths[1])
-    if entry.status in _STYLES:
-        shown = paint(shown, _STYLES[entry.status], color)
-    persona_id = pad(printable(persona_id), widths[2])
-    return f"{pad(key, widths[0])}  {shown}  {persona_id}  {printable(audio_id)}\n"
+def _row(row: tuple[str, str, str], widths: Sequence[int], entry: Entry, color: bool) -> str:
+    key, status, persona_id = (pad(cell, width) for cell, width in zip(row, widths, strict=True))
+    status = paint(status, _STYLES.get(entry.status, Style.PLAIN), color)
+    return f"{key}  {status}  {persona_id}  {printable(entry.audio_id)}"
 
 
 def render_list_json(entries: Sequence[Entry], _color: bool = False) -> str:
     """Return a JSON array of entries, each as the state has it."""
-    return json.dumps([entry_to_json(entry) for entry in entries], indent=2) + "\n"
+    return json_text([entry_to_json(entry) for entry in entries], indent=2) + "\n"
 
 
-def render_show_text(entry: Entry, history: Sequence[Entry]) -> str:
-    """Return all that is known about one persona."""
-    lines = [printable(entry.key), *_facts(entry)]
-    if entry.request is not None:
-        lines += ["", "As a manifest entry:", "", *_manifest_lines(entry)]
-    if len(history) > 1:
-        lines += ["", "History:", *(_past(past) for past in history)]
-    return "\n".join(lines) + "\n"
+def render_show_text(shown: Shown) -> str:
+    """Return all that is known about one persona, and what to do where something is not."""
+    lines = [printable(shown.entry.key), *_facts(shown.entry), *_remedy(shown)]
+    if shown.entry.request is not None:
+        lines += ["", "As a manifest entry:", "", *_manifest_lines(shown)]
+    if len(shown.history) > 1:
+        lines += ["", "History:", *map(_past, shown.history)]
+    return page(lines)
 
 
 def _facts(entry: Entry) -> Iterator[str]:
@@ -68,12 +95,33 @@ def _facts(entry: Entry) -> Iterator[str]:
         "message": entry.message,
         "answer": entry.answer,
     }
-    if entry.status is Status.CONFLICT:
-        ours = "a request of ours whose answer never arrived explains it"
-        facts["why"] = ours if entry.after_pending else "made elsewhere, as far as we know"
-    for name, value in facts.items():
-        if value is not None:
-            yield f"  {name + ':':<11}{printable(value)}"
+    yield from (_fact(name, value) for name, value in facts.items() if value is not None)
+
+
+def _fact(name: str, value: str) -> str:
+    return f"  {name and name + ':':<11}{printable(value)}"
+
+
+def _remedy(shown: Shown) -> Iterator[str]:
+    """Say what a status means where that is not plain, and the command that settles it."""
+    entry = shown.entry
+    if entry.status is Status.FORGOTTEN and entry.persona_id:
+        yield _fact("why", "dropped from view; back in the manifest, it needs no request")
+    if entry.persona_id:
+        return
+    if entry.status is Status.PENDING:
+        again = command_line("apply", options=shown.options)
+        yield _fact("why", "a request was about to be sent, and its outcome is unknown")
+        yield _fact("mend it", f"with it in the manifest: {again}")
+        yield _fact("", "(it asks again, which is safe: an audio makes a persona only once)")
+    elif entry.status is Status.CONFLICT or entry.code == CONFLICT_CODE:
+        yield _fact("why", conflict_reason(entry))
+    else:
+        return
+    answered = answered_id(entry)
+    found = "a kept answer shows the ID" if answered else "once you have found the ID"
+    record = import_command(shown.name or entry.key, answered, options=shown.options)
+    yield _fact("or" if entry.status is Status.PENDING else "mend it", f"{found}: {record}")
 
 
 def _past(entry: Entry) -> str:
@@ -81,32 +129,63 @@ def _past(entry: Entry) -> str:
     return printable(f"  {entry.at or '-':<21}{entry.status:<10}{entry.key}  {about}").rstrip()
 
 
-def render_show_json(entry: Entry, history: Sequence[Entry]) -> str:
+def render_show_json(shown: Shown) -> str:
     """Return the entry as the state has it, with its ``history``."""
-    document = {**entry_to_json(entry), "history": [entry_to_json(past) for past in history]}
-    return json.dumps(document, indent=2) + "\n"
+    history = [entry_to_json(past) for past in shown.history]
+    return json_text({**entry_to_json(shown.entry), "history": history}, indent=2) + "\n"
 
 
-def render_show_manifest(entry: Entry, _history: Sequence[Entry] = ()) -> str:
-    """Return what was sent as an entry of ``personas:``, ready to paste."""
-    return "\n".join(_manifest_lines(entry)) + "\n"
+def render_show_manifest(shown: Shown) -> str:
+    """Return what was sent as an entry of ``personas:``, ready to be put back.
+
+    A segment that was left out is spelled out where the manifest has one now:
+    it may come from the file's defaults, which only a value of its own undoes.
+    """
+    return page(_manifest_lines(shown))
 
 
-def _manifest_lines(entry: Entry) -> list[str]:
+def _manifest_lines(shown: Shown) -> list[str]:
+    sent, wanted = shown.entry.request, shown.wanted
+    if sent is None:
+        return [f"  # what was sent for {printable(shown.entry.key)} is not recorded"]
+    persona: dict[str, object] = dict(sent.to_json())
+    notes: list[str] = []
+    if wanted is not None:
+        meant = sent.effective()
+        now = {"vocalStart": wanted.vocal_start, "vocalEnd": wanted.vocal_end}
+        for field in (field for field, value in now.items() if value is not None):
+            persona.setdefault(field, meant[field])
+        if sent.style is None and wanted.style is not None:
+            notes = ["    # no style was sent: take it out of this file's defaults, too"]
+    return [*(f"  {line}" for line in _yaml_lines({shown.entry.key: persona})), *notes]
+
+
+def _yaml_lines(value: Mapping[str, object]) -> list[str]:
+    """Return YAML in which nothing can steer a terminal or a CI log."""
     import yaml
 
-    if entry.request is None:
-        return [f"  # what was sent for {printable(entry.key)} is not recorded"]
-    persona: dict[str, object] = dict(entry.request.to_json())
-    text = yaml.safe_dump({entry.key: persona}, sort_keys=False, allow_unicode=True, width=88)
-    return [f"  {line}" for line in text.splitlines()]
+    class Quoted(yaml.SafeDumper):
+        """Writes every text in double quotes, where YAML has the escapes of ``printable``."""
+
+    def represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+
+    Quoted.add_representer(str, represent)
+    settings: dict[str, Any] = {"sort_keys": False, "allow_unicode": True}
+    plain: str = yaml.dump(value, Dumper=yaml.SafeDumper, width=_WIDTH, **settings)
+    lines = plain.rstrip("\n").split("\n")
+    if all(defuse(printable(line)) == line for line in lines):
+        return lines
+    quoted: str = yaml.dump(value, Dumper=Quoted, width=_NO_BREAKS, **settings)
+    lines = quoted.rstrip("\n").split("\n")
+    return [printable(line).replace("##", "#\\x23") for line in lines]
 
 
 LIST_FORMATS: Final[Mapping[str, Callable[[Sequence[Entry], bool], str]]] = {
     "text": render_list_text,
     "json": render_list_json,
 }
-SHOW_FORMATS: Final[Mapping[str, Callable[[Entry, Sequence[Entry]], str]]] = {
+SHOW_FORMATS: Final[Mapping[str, Callable[[Shown], str]]] = {
     "text": render_show_text,
     "json": render_show_json,
     "manifest": render_show_manifest,

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from personasync.errors import PersonasyncError
-from personasync.render.diagnostics import render_text
+from personasync.render import diagnostics
+from personasync.render.github import workflow_command
 from personasync.render.text import printable
 
 
 def render_error(error: PersonasyncError, *, color: bool = False) -> str:
     """Return an error's diagnostics, its message and its next step."""
-    parts = [render_text(error.diagnostics, color=color)] if error.diagnostics else []
+    parts = []
+    if error.diagnostics:
+        parts.append(diagnostics.render_text(error.diagnostics, color=color))
     head = "\x1b[1;31mError:\x1b[0m" if color else "Error:"
     parts.append(f"{head} {printable(error.message)}")
     if error.hint:
         parts.append(f"  {printable(error.hint)}")
     return "\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def render_github(error: PersonasyncError) -> str:
+    """Return an error and its diagnostics as GitHub's annotations."""
+    told = [printable(part) for part in (error.message, error.hint) if part]
+    annotation = workflow_command("error", {"title": "personasync"}, told)
+    return f"{diagnostics.render_github(error.diagnostics)}{annotation}\n"

@@ -45,6 +45,15 @@ def render_json(event: Event) -> str:
     return json_text(without_none(fields))
 
 
+def render_unbegun(*, run: str, at: str, exit_code: int, reason: str) -> str:
+    """Return the events of a run that ended before it had a plan to carry out: start and end."""
+    common: dict[str, object] = {"at": at, "run": run}
+    counts = dict.fromkeys(_COUNT_NAMES.values(), 0)
+    start = {"event": EventKind.RUN_START.value, **common, "total": 0}
+    end = {"event": EventKind.RUN_END.value, **common, **counts}
+    return f"{json_text(start)}\n{json_text({**end, 'exitCode': exit_code, 'stopped': reason})}\n"
+
+
 def render_text(event: Event, *, options: Sequence[str] = ()) -> str | None:
     """Return an event as one line of text; ``None`` for the end, which the account tells.
 
@@ -69,6 +78,8 @@ def _said(event: Event, options: Sequence[str]) -> str | None:
     match event.kind:
         case EventKind.RUN_START:
             total = event.total or 0
+            if total == 0:
+                return None
             return f"run {event.run}: {total} persona{'' if total == 1 else 's'} to act on"
         case EventKind.CREATE_START:
             return "creating"

@@ -7,10 +7,12 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from personasync.render.text import printable
-from personasync.state.entry import Entry
+
+if TYPE_CHECKING:
+    from personasync.state.entry import Entry
 
 _COMMAND_AT_START: Final = re.compile(r"^(\s*)::")
 _COMMAND_ANYWHERE: Final = re.compile(r"##(?=\w*\[)")
@@ -38,9 +40,13 @@ def display_width(text: str) -> int:
     """Return how many cells of a terminal a text takes: two for a wide character."""
     if text.isascii():
         return len(text)
+    from unicodedata import category
+
     from rich.cells import cell_len  # most text is ASCII, and a plan must start fast
 
-    return cell_len(text)
+    # A vowel sign that stands beside its letter, as in Hindi, has a cell of its own.
+    beside = sum(1 - cell_len(sign) for sign in text if category(sign) == "Mc")
+    return cell_len(text) + beside
 
 
 def pad(text: str, width: int) -> str:
@@ -54,7 +60,11 @@ def shorten(text: str, width: int) -> str:
         return text
     from rich.cells import set_cell_size
 
-    return set_cell_size(text, max(width - 1, 0)).rstrip() + "…"
+    room = max(width - 1, 0)
+    kept = set_cell_size(text, room)
+    while display_width(kept) > room:
+        kept = kept[:-1]
+    return kept.rstrip() + "…"
 
 
 def wrap(text: str, width: int, *, indent: str = "", hanging: str | None = None) -> list[str]:

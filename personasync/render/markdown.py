@@ -94,7 +94,7 @@ def _actions(rows: Iterable[Row]) -> tuple[str, ...]:
             _code(row.key),
             row.kind,
             _code(row.name, _NAME_LIMIT),
-            _code(row.command or row.detail, None if row.command else _TEXT_LIMIT),
+            "<br>".join(filter(None, (_code(row.detail, _TEXT_LIMIT), _code(row.command or "")))),
         )
         for row in rows
     )

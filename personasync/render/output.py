@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from personasync.errors import PersonasyncError
+from personasync.render.layout import defuse, json_text, page, shell_word
+from personasync.render.text import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,12 @@ class Output:
 
 def render_text(outputs: Sequence[Output]) -> str:
     """Return a line each: key, tab, ID."""
-    return "".join(f"{output.key}\t{output.persona_id}\n" for output in outputs)
+    return page(f"{printable(each.key)}\t{printable(each.persona_id)}" for each in outputs)
+
+
+def render_id(persona_id: str) -> str:
+    """Return one raw ID and a newline; what no API can have given is shown escaped."""
+    return page([printable(persona_id)])
 
 
 def render_json(outputs: Sequence[Output]) -> str:
@@ -41,18 +46,20 @@ def render_json(outputs: Sequence[Output]) -> str:
         }
         for output in outputs
     }
-    return json.dumps(document, indent=2) + "\n"
+    return json_text(document, indent=2) + "\n"
 
 
 def render_csv(outputs: Sequence[Output]) -> str:
-    """Return RFC 4180 lines under a header: key, personaId, audioId, taskId, name."""
+    """Return RFC 4180 lines under a header: key, personaId, audioId, taskId, name.
+
+    A text stands on one line, its control characters escaped.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["key", "personaId", "audioId", "taskId", "name"])
-    for output in outputs:
-        writer.writerow(
-            [output.key, output.persona_id, output.audio_id, output.task_id, output.name]
-        )
+    for each in outputs:
+        cells = (each.key, each.persona_id, each.audio_id, each.task_id, each.name)
+        writer.writerow([defuse(printable(cell)) if cell else cell for cell in cells])
     return text.getvalue()
 
 
@@ -71,7 +78,7 @@ def render_env(outputs: Sequence[Output]) -> str:
             )
         variables[name] = output
     return "".join(
-        f"{name}={shlex.quote(output.persona_id)}\n" for name, output in variables.items()
+        f"{name}={shell_word(output.persona_id)}\n" for name, output in variables.items()
     )
 
 

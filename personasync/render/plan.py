@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from personasync.plan import ATTENTION, Plan
-from personasync.planfile import SavedPlan
+from personasync.render.github import workflow_command
 from personasync.render.layout import (
     Style,
     display_width,
@@ -18,18 +18,14 @@ from personasync.render.layout import (
     shorten,
     wrap,
 )
-from personasync.render.markdown import MARKDOWN_LIMIT, MARKDOWN_MARKER, render_markdown
 from personasync.render.rows import ChangedField, Row, notes_of, rows_of, summary_lines
 from personasync.render.text import printable
 
 __all__ = [
     "FORMATS",
-    "MARKDOWN_LIMIT",
-    "MARKDOWN_MARKER",
     "Setting",
     "render_github",
     "render_json",
-    "render_markdown",
     "render_text",
     "summary_lines",
 ]
@@ -47,13 +43,17 @@ _INDENT: Final = " " * 6
 _ANNOTATION_ROOM: Final = 200
 
 
-def render_json(plan: Plan, *, api: str, location: str) -> str:
+def render_json(plan: Plan, *, api: str, location: str, paths: Sequence[str] | None = None) -> str:
     """Return the plan as JSON (design.md §7), which is also the plan that is saved.
 
-    ``location`` is where the state is kept, as the user would name it. The
+    ``location`` is where the state is kept, and ``paths`` what names the
+    manifest where that is not its files, both as the user would say it. The
     text is plain ASCII and ends with a newline.
     """
-    return json_text(SavedPlan.of(plan, api=api, location=location).to_json(), indent=2) + "\n"
+    from personasync.planfile import SavedPlan  # most plans are shown as text
+
+    saved = SavedPlan.of(plan, api=api, location=location, paths=paths)
+    return json_text(saved.to_json(), indent=2) + "\n"
 
 
 def render_text(
@@ -129,7 +129,7 @@ def render_github(plan: Plan, *, options: Sequence[str] = ()) -> str:
     GitHub shows the first ten warnings of a step; the log has them all.
     """
     commands = [_warning(row) for row in rows_of(plan, options) if row.kind in ATTENTION]
-    notice = _command("notice", {"title": "personasync plan"}, summary_lines(plan))
+    notice = workflow_command("notice", {"title": "personasync plan"}, summary_lines(plan))
     return "".join(f"{command}\n" for command in (*commands, notice))
 
 
@@ -141,20 +141,9 @@ def _warning(row: Row) -> str:
         f"{row.way_out}: {row.command}" if row.command else row.way_out,
     ]
     at = {"file": printable(row.place.file), "line": str(row.place.line)} if row.place else {}
-    return _command("warning", {**at, "title": f"personasync: {row.key} {row.kind}"}, message)
-
-
-def _command(name: str, properties: Mapping[str, str], message: Sequence[str]) -> str:
-    given = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
-    return f"::{name} {given}::{_data(chr(10).join(message))}"
-
-
-def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+    return workflow_command(
+        "warning", {**at, "title": f"personasync: {row.key} {row.kind}"}, message
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,17 +152,26 @@ class Setting:
 
     api: str
     location: str
+    paths: tuple[str, ...] | None = None
     color: bool = False
     width: int = 100
     options: tuple[str, ...] = ()
+
+
+def _markdown(plan: Plan, setting: Setting) -> str:
+    from personasync.render.markdown import render_markdown  # most plans are shown as text
+
+    return render_markdown(plan, options=setting.options)
 
 
 FORMATS: Final[Mapping[str, Callable[[Plan, Setting], str]]] = {
     "text": lambda plan, setting: render_text(
         plan, color=setting.color, width=setting.width, options=setting.options
     ),
-    "json": lambda plan, setting: render_json(plan, api=setting.api, location=setting.location),
-    "markdown": lambda plan, setting: render_markdown(plan, options=setting.options),
+    "json": lambda plan, setting: render_json(
+        plan, api=setting.api, location=setting.location, paths=setting.paths
+    ),
+    "markdown": _markdown,
     "github": lambda plan, setting: render_github(plan, options=setting.options),
 }
 """Every format of a plan by its name (design.md §7)."""

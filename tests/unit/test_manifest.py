@@ -180,7 +180,7 @@ class TestFiles:
         write("d/b.yaml", {"b": entry(taskId="")})
         Path("d/a.yaml").symlink_to("nowhere.yaml")
         assert [str(problem.place) for problem in problems("d")] == [
-            "d/a.yaml:0:0",
+            "d/a.yaml",
             "d/b.yaml:4:13",
         ]
 

@@ -1,8 +1,10 @@
 """A saved plan: what is written is what is read, and what has moved on is refused."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -13,7 +15,7 @@ from personasync.diagnostics import Place
 from personasync.errors import PlanError, StalePlanError
 from personasync.model import Manifest, Persona, PersonaRequest
 from personasync.plan import ActionKind, Plan, compute_plan, select
-from personasync.planfile import SavedPlan, check_fresh, parse
+from personasync.planfile import SavedPlan, check_fresh, parse, plan_digest
 from personasync.render.plan import render_json
 from personasync.state.entry import (
     Entry,
@@ -278,8 +280,53 @@ def test_whatever_stands_in_a_field_it_is_read_or_refused(
 
 
 def test_fields_that_a_later_version_adds_are_no_obstacle() -> None:
-    text = changed("state", "serial", to=7)
+    later = json.loads(changed("state", "serial", to=7))
+    text = json.dumps({**later, "digest": plan_digest(later)}, indent=7)
     assert parse("\ufeff" + text, "p.json") == parse(json.dumps(GOOD), "p.json")
+
+
+TWO = json.loads(
+    render_json(plan([persona("a", "a1"), persona("b", "a2")]), api=API, location=WHERE)
+)
+
+
+def without(document: dict[str, Any], key: str) -> dict[str, Any]:
+    """Leave an action out as carefully as a person can."""
+    [dropped] = [action for action in document["actions"] if action["key"] == key]
+    kept = [action for action in document["actions"] if action is not dropped]
+    count = document["summary"][dropped["action"]] - 1
+    return {
+        **document,
+        "actions": kept,
+        "summary": {**document["summary"], dropped["action"]: count},
+    }
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda document: without(document, document["actions"][0]["key"]),
+        lambda document: {**document, "actions": document["actions"][::-1]},
+        lambda document: {**document, "note": "approved"},
+        lambda document: {**document, "manifest": {**document["manifest"], "files": ["b.yaml"]}},
+        lambda document: {**document, "digest": "sha256:" + "0" * 64},
+    ],
+    ids=["an action left out", "another order", "a field added", "another manifest", "the digest"],
+)
+def test_an_edit_that_keeps_the_form_is_seen(
+    edit: Callable[[dict[str, Any]], dict[str, Any]],
+) -> None:
+    with pytest.raises(PlanError) as caught:
+        parse(json.dumps(edit(TWO)), "p.json")
+    assert caught.value.message == (
+        "p.json is not a usable plan: it was edited after it was saved, and does not match its"
+        " digest"
+    )
+    assert caught.value.hint == HINT
+
+
+def test_layout_is_no_edit() -> None:
+    assert parse(json.dumps(GOOD, indent=1, sort_keys=True), "p.json").to_json() == GOOD
 
 
 # What has moved on.

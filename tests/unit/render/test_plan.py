@@ -15,13 +15,13 @@ from rich.cells import cell_len
 from personasync.diagnostics import Place
 from personasync.model import Manifest, Persona, PersonaRequest
 from personasync.plan import Plan, compute_plan
+from personasync.planfile import plan_digest
+from personasync.render.markdown import MARKDOWN_MARKER, render_markdown
 from personasync.render.plan import (
     FORMATS,
-    MARKDOWN_MARKER,
     Setting,
     render_github,
     render_json,
-    render_markdown,
     render_text,
 )
 from personasync.state.entry import Entry, Header, Origin, Status
@@ -92,17 +92,21 @@ TEXT = """\
   ! glass       changed   Glass Choir
       name: "Glass Chor" -> "Glass Choir"
       vocalEnd: 30 -> 25
+      already created, and the API cannot change a persona
+      use another audio, or put it back as it was sent, which this prints:
+        personasync state show glass --format manifest
   ! lost        conflict  Lost One
-      this audio made a persona somewhere else, and the API gives an ID only once
-      find its ID and record it, or use another audio:
+      its persona exists, made elsewhere or by a run whose state is lost; the API gives an ID only
+      once
+      find its ID where it was made, or in an older copy of the state, and record it; or use another
+      audio:
         personasync import lost PERSONA_ID
   ! gone        removed   Gone         id-a9
+      no longer in the manifest; it stays, since the API cannot delete
+      put it back into the manifest, or hide it; its ID is kept:
+        personasync state rm gone
 
 resume: an earlier request's outcome is unknown; asking again is safe
-changed: already created, and the API cannot change a persona; put it back as it was (`personasync
-  state show KEY` prints it), or use another audio
-removed: no longer in the manifest; it stays, since the API cannot delete; put it back into the
-  manifest, or hide it with `personasync state rm KEY`, which keeps its ID
 
 Plan: 2 to create, 1 to resume, 1 to import, 1 to rename. 1 unchanged.
 Needs attention: 1 changed, 1 removed, 1 in conflict.
@@ -129,7 +133,8 @@ def test_columns_align_by_cells_whatever_the_script(every_action: Plan) -> None:
 def test_text_fits_a_narrow_terminal(every_action: Plan) -> None:
     text = render_text(every_action, width=48)
     ending = text.index("\nPlan: ")
-    assert [line for line in text[:ending].splitlines() if cell_len(line) > 48] == []
+    long = [line for line in text[:ending].splitlines() if cell_len(line) > 48]
+    assert long == ["        personasync state show glass --format manifest"]  # to be copied whole
     assert "  > new-key     rename    ร้องเพลง ✨\n      old-key -> new-key\n" in text
 
 
@@ -153,10 +158,9 @@ def test_color_adds_nothing_but_color(every_action: Plan) -> None:
             [],
             [entry("gone", "a1")],
             "  ! gone  removed   Neon Siren  id-a1\n"
-            "\n"
-            "removed: no longer in the manifest; it stays, since the API cannot delete; put it back"
-            " into the\n"
-            "  manifest, or hide it with `personasync state rm KEY`, which keeps its ID\n"
+            "      no longer in the manifest; it stays, since the API cannot delete\n"
+            "      put it back into the manifest, or hide it; its ID is kept:\n"
+            "        personasync state rm gone --state 'my state'\n"
             "\n"
             "No changes. Every persona in the manifest is recorded.\n"
             "Needs attention: 0 changed, 1 removed, 0 in conflict.\n",
@@ -165,7 +169,9 @@ def test_color_adds_nothing_but_color(every_action: Plan) -> None:
             [persona("a", "a1")],
             [entry("a", "a1", Status.CONFLICT, answer='{"data": {"personaId": "p-1", "na')],
             "  ! a  conflict  Neon Siren\n"
-            "      this audio made a persona somewhere else, and the API gives an ID only once\n"
+            "      its persona exists, made elsewhere or by a run whose state is lost; the API"
+            " gives an ID only\n"
+            "      once\n"
             "      an answer that was kept shows its ID: record it, or use another audio:\n"
             "        personasync import a p-1 --state 'my state'\n"
             "\n"
@@ -230,11 +236,13 @@ def test_json() -> None:
     text = render_json(changed, api=API, location="personas.state.jsonl")
     document = json.loads(text)
     jsonschema.validate(document, SCHEMA)
+    assert document["digest"] == plan_digest(document)
+    del document["digest"]
     digests = document["manifest"].pop("digest"), document["state"].pop("digest")
     assert digests[1] == changed.state.digest()
     assert document == {
         "format": "personasync.plan/1",
-        "manifest": {"files": ["personas.yaml"]},
+        "manifest": {"paths": ["personas.yaml"], "files": ["personas.yaml"]},
         "state": {"location": "personas.state.jsonl", "lineage": "lineage-1"},
         "api": API,
         "summary": {
@@ -304,9 +312,9 @@ MARKDOWN = """\
 | <code>&#43;</code> | <code>night</code> | resume | <code>夜の歌姫</code> |  |
 | <code>&#60;</code> | <code>adopted</code> | import | <code>Old Friend</code> | <code>p-4 (the manifest gives its ID)</code> |
 | <code>&#62;</code> | <code>new-key</code> | rename | <code>ร้องเพลง ✨</code> | <code>old-key -&#62; new-key</code> |
-| <code>&#33;</code> | <code>glass</code> | changed | <code>Glass Choir</code> |  |
+| <code>&#33;</code> | <code>glass</code> | changed | <code>Glass Choir</code> | <code>personasync state show glass --format manifest</code> |
 | <code>&#33;</code> | <code>lost</code> | conflict | <code>Lost One</code> | <code>personasync import lost PERSONA&#95;ID</code> |
-| <code>&#33;</code> | <code>gone</code> | removed | <code>Gone</code> | <code>id-a9</code> |
+| <code>&#33;</code> | <code>gone</code> | removed | <code>Gone</code> | <code>id-a9</code><br><code>personasync state rm gone</code> |
 
 | key | field | recorded | wanted |
 | --- | --- | --- | --- |
@@ -314,9 +322,9 @@ MARKDOWN = """\
 | <code>glass</code> | <code>vocalEnd</code> | <code>30</code> | <code>25</code> |
 
 - **resume**: an earlier request's outcome is unknown; asking again is safe
-- **changed**: already created, and the API cannot change a persona; put it back as it was (`personasync state show KEY` prints it), or use another audio
-- **conflict**: this audio made a persona somewhere else, and the API gives an ID only once; find its ID and record it, or use another audio
-- **removed**: no longer in the manifest; it stays, since the API cannot delete; put it back into the manifest, or hide it with `personasync state rm KEY`, which keeps its ID
+- **changed**: already created, and the API cannot change a persona; use another audio, or put it back as it was sent, which this prints
+- **conflict**: its persona exists, made elsewhere or by a run whose state is lost; the API gives an ID only once; find its ID where it was made, or in an older copy of the state, and record it; or use another audio
+- **removed**: no longer in the manifest; it stays, since the API cannot delete; put it back into the manifest, or hide it; its ID is kept
 """  # noqa: E501 - a row of a table is one line
 
 
@@ -440,14 +448,16 @@ def test_github(every_action: Plan) -> None:
         "::warning file=personas.yaml,line=40,title=personasync%3A glass changed::"
         "already created, and the API cannot change a persona"
         '%0Aname: "Glass Chor" -> "Glass Choir"%0AvocalEnd: 30 -> 25'
-        "%0Aput it back as it was (`personasync state show KEY` prints it), or use another audio\n"
+        "%0Ause another audio, or put it back as it was sent, which this prints:"
+        " personasync state show glass --format manifest\n"
         "::warning file=personas.yaml,line=47,title=personasync%3A lost conflict::"
-        "this audio made a persona somewhere else, and the API gives an ID only once"
-        "%0Afind its ID and record it, or use another audio: personasync import lost PERSONA_ID\n"
+        "its persona exists, made elsewhere or by a run whose state is lost; the API gives an ID"
+        " only once"
+        "%0Afind its ID where it was made, or in an older copy of the state, and record it; or use"
+        " another audio: personasync import lost PERSONA_ID\n"
         "::warning title=personasync%3A gone removed::"
         "no longer in the manifest; it stays, since the API cannot delete"
-        "%0Aput it back into the manifest, or hide it with `personasync state rm KEY`, which keeps"
-        " its ID\n"
+        "%0Aput it back into the manifest, or hide it; its ID is kept: personasync state rm gone\n"
         "::notice title=personasync plan::"
         "Plan: 2 to create, 1 to resume, 1 to import, 1 to rename. 1 unchanged."
         "%0ANeeds attention: 1 changed, 1 removed, 1 in conflict.\n"

@@ -1,0 +1,32 @@
+"""What the command exits with, for everything that can end it (design.md §7)."""
+
+from __future__ import annotations
+
+import signal
+from typing import Final
+
+import click
+
+from personasync.errors import PersonasyncError
+
+USAGE_EXIT_CODE: Final = 64
+"""click's own, 2, would read as "there are changes"."""
+
+
+class Terminated(BaseException):
+    """SIGTERM, raised as Python raises ``KeyboardInterrupt`` for SIGINT."""
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Return the exit code of what ended a command early."""
+    match error:
+        case PersonasyncError():
+            return error.exit_code
+        case click.UsageError():
+            return USAGE_EXIT_CODE
+        case Terminated():
+            return 128 + signal.SIGTERM
+        case KeyboardInterrupt() | click.Abort():
+            return 128 + signal.SIGINT
+        case _:
+            return 1

@@ -1,0 +1,95 @@
+"""Why there is no ID, and what gives one."""
+
+import pytest
+
+from personasync.state import Entry, Status
+from tests.unit.cli.conftest import Cli
+
+SHOW = "personasync state show audio-000 --format manifest"
+PUT_BACK = f"put it back into the manifest, as this prints it: {SHOW}; then run: {{}}"
+APPLY = "personasync apply --base-url https://api.example"
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize(
+    ("entry", "why", "hint"),
+    [
+        (
+            Entry("audio-000", "p-000", Status.PENDING),
+            "an earlier run was cut off before its answer was recorded",
+            None,
+        ),
+        (
+            Entry("audio-000", "p-000", Status.FAILED, code=422, message="too long"),
+            "the API refused it: too long",
+            None,
+        ),
+        (
+            Entry("audio-000", "p-000", Status.FAILED, code=422),
+            "the API refused it: 422",
+            None,
+        ),
+        (
+            Entry("audio-000", "p-000", Status.FAILED, message="no connection"),
+            "nothing was made: no connection",
+            None,
+        ),
+        (
+            Entry("audio-000", "p-000", Status.FAILED),
+            "nothing was made: no request was sent",
+            None,
+        ),
+        (Entry("audio-000", "p-000", Status.FORGOTTEN, "id-0"), "it was dropped from view", None),
+        (
+            Entry("audio-000", "p-000", Status.FORGOTTEN, code=409),
+            "its persona exists, but the ID is not known",
+            "run: personasync import p-000 PERSONA_ID",
+        ),
+        (
+            Entry("audio-000", "p-000", Status.CONFLICT, answer='"personaId": "id-9"'),
+            "its persona exists, but the ID is not known",
+            "run: personasync import p-000 id-9",
+        ),
+    ],
+)
+def test_there_is_always_a_reason_and_a_next_step(
+    cli: Cli, entry: Entry, why: str, hint: str | None, wanted: bool
+) -> None:
+    cli.record(entry, api="https://api.example")
+    cli.manifest(1 if wanted else 0)
+    expected = hint or (f"run: {APPLY}" if wanted else PUT_BACK.format(APPLY))
+    for args in (["p-000"], ["--require", "p-000"], ["audio-000"]):
+        ended = cli("output", *args)
+        assert (ended.code, ended.stdout, ended.stderr) == (
+            1,
+            "",
+            f"Error: there is no ID for 'p-000': {why}\n  {expected}\n",
+        )
+
+
+def test_a_requirement_that_is_met_prints_what_was_asked_for(cli: Cli) -> None:
+    cli.record(Entry("audio-000", "p-000", Status.CREATED, "id-0"))
+    assert cli("output", "p-000", "--require", "p-000").stdout == "id-0\n"
+    assert cli("output", "--require", "p-000").stdout == "p-000\tid-0\n"
+    assert cli("output", "--require", "p-000", "--require", "p-001").code == 1
+
+
+def test_quiet_leaves_the_notes_out(cli: Cli) -> None:
+    twice = [Entry(f"audio-{n}", "k", Status.CREATED, f"id-{n}") for n in range(2)]
+    cli.record(*twice)
+    loud = cli("output", "--state", "personas.state.jsonl")
+    assert (loud.code, loud.stdout) == (0, "")
+    assert loud.stderr == (
+        "Note: 2 audios are recorded under 'k', and the manifest has none of them; left out."
+        " They are shown by: personasync state list k\n"
+        "No ID is recorded in personas.state.jsonl.\n"
+    )
+    assert cli("output", "-q").stderr == ""
+
+
+def test_a_manifest_that_cannot_be_read_is_an_error(cli: Cli) -> None:
+    cli.record(Entry("audio-000", "p-000", Status.CREATED, "id-0"))
+    (cli.folder / "personas.yaml").write_text("version: 1\npersonas: [\n")
+    ended = cli("output", "p-000")
+    assert (ended.code, ended.stdout) == (1, "")
+    assert "personas.yaml:" in ended.stderr

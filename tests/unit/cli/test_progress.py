@@ -1,0 +1,147 @@
+"""What an apply says while it runs: a line an event, JSON, or a bar where someone watches."""
+
+import io
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from personasync.cli.console import Console
+from personasync.cli.exits import Terminated
+from personasync.cli.progress import listening, tell_once_more, told_to_the_end
+from personasync.errors import StateLockedError
+from personasync.events import Account, Event, EventKind, PersonaResult, Result
+from personasync.plan import Action, ActionKind
+
+AT = "2026-11-22T10:00:00Z"
+ACTION = Action(ActionKind.CREATE, "neon", "audio-1")
+DONE = Account("run-1", (PersonaResult(ACTION, Result.CREATED),))
+FAILED = Account("run-1", (PersonaResult(ACTION, Result.FAILED, reason="refused"),))
+
+
+def events(account: Account = DONE, **done: object) -> Iterator[Event]:
+    about = {"key": "neon", "audio_id": "audio-1"}
+    yield Event(EventKind.RUN_START, AT, "run-1", total=1)
+    yield Event(EventKind.CREATE_START, AT, "run-1", **about)  # type: ignore[arg-type]
+    yield Event(EventKind.CREATE_DONE, AT, "run-1", persona_id="id-1", **about, **done)  # type: ignore[arg-type]
+    yield Event(EventKind.RUN_END, AT, "run-1", account=account)
+
+
+def tell(console: Console, output_format: str, told: Iterator[Event]) -> set[EventKind]:
+    kinds: set[EventKind] = set()
+    with listening(console, output_format, ("--sandbox",), kinds) as listener:
+        for event in told:
+            listener(event)
+    return kinds
+
+
+def test_a_line_an_event(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(Console(), "text", events())
+    said = capsys.readouterr()
+    assert said.err == "run run-1: 1 persona to act on\nneon: creating\nneon: created id-1\n"
+    assert said.out == "Apply complete: 1 created, 0 imported, 0 renamed.\n"
+
+
+def test_quiet_leaves_the_account_and_what_must_be_seen(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tell(Console(quiet=True), "text", events(rescued=""))
+    said = capsys.readouterr()
+    assert said.out == "Apply complete: 1 created, 0 imported, 0 renamed.\n"
+    assert said.err.startswith("neon: created id-1; not in the state, which could not be written")
+    assert said.err.endswith("to record it: personasync import neon id-1 --sandbox\n")
+
+
+@pytest.mark.parametrize(("account", "loud"), [(DONE, False), (FAILED, True)])
+def test_json_is_alone_on_stdout(
+    capsys: pytest.CaptureFixture[str], account: Account, loud: bool
+) -> None:
+    kinds = tell(Console(quiet=True), "json", events(account, rescued="beside.rescue"))
+    said = capsys.readouterr()
+    rows = [json.loads(line) for line in said.out.splitlines()]
+    assert [row["event"] for row in rows] == [
+        "run_start",
+        "create_start",
+        "create_done",
+        "run_end",
+    ]
+    assert kinds == {EventKind(row["event"]) for row in rows}
+    assert "personasync import neon id-1 --sandbox" in said.err
+    assert ("Apply incomplete" in said.err) is loud
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_where_someone_watches(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    tell(Console(no_color=True), "text", events())
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
+    assert "neon: created id-1" in shown
+    assert "1/1" in shown
+    assert capsys.readouterr().out == "Apply complete: 1 created, 0 imported, 0 renamed.\n"
+
+
+def test_no_bar_where_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    told = [Event(EventKind.RUN_START, AT, "run-1", total=0)]
+    tell(Console(), "text", iter(told))
+    assert "/0" not in screen.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason"),
+    [
+        (StateLockedError("held"), 4, "held"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (Terminated(), 143, "interrupted"),
+        (ZeroDivisionError(), 1, "unexpected error: ZeroDivisionError"),
+    ],
+)
+def test_json_ends_even_where_no_run_began(
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, reason: str
+) -> None:
+    with pytest.raises(type(error)), told_to_the_end(Console(), "json"):
+        raise error
+    row = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (row["event"], row["exitCode"], row["stopped"]) == ("run_end", code, reason)
+
+
+@pytest.mark.parametrize(("output_format", "told"), [("text", False), ("json", True)])
+def test_nothing_is_ended_twice(
+    capsys: pytest.CaptureFixture[str], output_format: str, told: bool
+) -> None:
+    ending = told_to_the_end(Console(), output_format)
+    kinds = ending.__enter__()
+    kinds |= {EventKind.RUN_START} if told else set()
+    error = KeyboardInterrupt()
+    assert not ending.__exit__(type(error), error, None)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("kinds", "rows"),
+    [
+        (set(), 0),
+        ({EventKind.RUN_START}, 1),
+        ({EventKind.RUN_START, EventKind.RUN_END}, 0),
+    ],
+)
+def test_an_account_that_perhaps_nobody_heard_is_given_again(
+    capsys: pytest.CaptureFixture[str], kinds: set[EventKind], rows: int
+) -> None:
+    tell_once_more(Console(), FAILED, (), kinds)
+    said = capsys.readouterr()
+    assert [json.loads(line)["event"] for line in said.out.splitlines()] == ["run_end"] * rows
+    assert said.err.endswith(
+        "Apply incomplete: 0 created, 1 failed, 0 in conflict, 0 unknown, 0 not attempted.\n"
+    )
