@@ -50,6 +50,8 @@ def outputs(
     folder: Path, args: Sequence[str], environment: Mapping[str, str], ended: Ended
 ) -> Iterator[tuple[str, Any]]:
     """Yield each document of a run with the name of the schema that it promises to follow."""
+    if "--help" in args:
+        return
     command = next((word for word in args if word in _COMMANDS), None)
     as_json = _value(args, "--format", environment) == "json"
     if as_json and ended.stdout:

@@ -79,7 +79,8 @@ def list_command(
     workspace.check_options()
     contents = workspace.read(workspace.log(any_api=True))
     if not is_begun(contents):
-        workspace.console.say(f"{no_state(workspace).message}; {no_state(workspace).hint}.")
+        nothing = no_state(workspace)
+        workspace.console.say(f"Note: {nothing.message}; {nothing.hint}.")
     known = _records(contents.fold())
     for key in keys:
         if not _is_glob(key):

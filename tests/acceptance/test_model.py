@@ -518,4 +518,4 @@ class TestSomeLives(Life.TestCase):  # type: ignore[name-defined, misc]
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 class TestManyLives(Life.TestCase):  # type: ignore[name-defined, misc]
-    settings = settings(max_examples=60, stateful_step_count=40, **_COMMON)
+    settings = settings(max_examples=10, stateful_step_count=30, **_COMMON)

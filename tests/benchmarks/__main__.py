@@ -25,7 +25,7 @@ FULL = Sizes(
     paced=60, period=10.0, appends=1_000,
 )  # fmt: skip
 QUICK = Sizes(
-    rounds=1, quick_rounds=5, large_rounds=1, scale=(50, 1_000, 10_000), creates=100,
+    rounds=1, quick_rounds=5, large_rounds=1, scale=(50, 1_000, 10_000), creates=200,
     paced=60, period=5.0, appends=300,
 )  # fmt: skip
 

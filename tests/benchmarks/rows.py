@@ -203,10 +203,10 @@ def _loading(bench: Workbench, sizes: Sizes) -> Iterator[Row]:
     bare = bench.python(folder, "-c", read + "yaml.load(d, yaml.CSafeLoader)")
     nodes = bench.python(folder, "-c", read + "yaml.compose(d, yaml.CSafeLoader)")
     validate = bench.personasync(folder, "validate")
-    ours, loads, composes = in_turn(sizes.quick_rounds, validate, bare, nodes)
+    ours, loads, composes = in_turn(sizes.rounds_for(10_000), validate, bare, nodes)
     yield _compared("validate, 10,000 personas", ours, "bare yaml.load", loads)
     yield _compared("validate, 10,000 personas", ours, "composing nodes", composes)
-    (runs,) = in_turn(sizes.quick_rounds, bench.inside(folder, "shape", "personas.yaml"))
+    (runs,) = in_turn(sizes.rounds_for(10_000), bench.inside(folder, "shape", "personas.yaml"))
     parse, check = _medians(runs)
     yield Row(
         "schema, 10,000 valid personas",
