@@ -129,7 +129,8 @@ def command(
         options = _options(manifest.settings, parallelism, rate_limit, retry_for)
         log = workspace.log()
         with workspace.locked(log):
-            plan = compute_plan(manifest, workspace.read(log).fold())
+            state = workspace.read(log).fold()
+            plan = compute_plan(manifest, state, options=workspace.options)
             if saved is not None:
                 plan = planfile.check_fresh(
                     saved, plan, api=workspace.api, location=str(workspace.state_path)

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import click
 
-from personasync.cli.console import Console
 from personasync.cli.group import Command
 from personasync.cli.options import api_options, option, selection_options, shared_options
 from personasync.cli.planning import Selection, check_outputs, write_step_summary, write_text
@@ -18,7 +17,7 @@ from personasync.cli.workspace import Workspace
 from personasync.diagnostics import Diagnostic
 from personasync.errors import PersonasyncError
 from personasync.plan import Plan, compute_plan
-from personasync.render.layout import shell_word
+from personasync.render.commands import command_line
 from personasync.render.plan import FORMATS, Setting
 
 CHANGES_EXIT_CODE: Final = 2
@@ -80,22 +79,26 @@ def command(
         manifest = workspace.load_manifest(strict=strict)
         files = _Files(out, json_out, markdown_out)
         check_outputs(workspace, manifest, files.named())
-        plan = selection.narrow(compute_plan(manifest, workspace.read_state()))
+        plan = selection.narrow(
+            compute_plan(manifest, workspace.read_state(), options=workspace.options)
+        )
         _show(workspace, plan, output_format, files)
         selection.refuse_unsafe(plan)
     if files.saved is not None:
         write_text(Path(files.saved), FORMATS["json"](plan, _setting(workspace)))
-        command = f"personasync apply {shell_word(files.saved)}"
-        workspace.console.say(f"Saved the plan; carry it out with: {command}")
+        carry_out = command_line("apply", files.saved)
+        workspace.console.say(f"Saved the plan; carry it out with: {carry_out}")
     return CHANGES_EXIT_CODE if detailed_exitcode and plan.applicable else 0
 
 
 def _show(workspace: Workspace, plan: Plan, output_format: str, files: _Files) -> None:
     """Give the plan in every form that was asked for, computed once."""
     setting = _setting(workspace)
-    workspace.console.result(FORMATS[output_format](plan, setting))
-    if output_format == "github":
-        _annotate(workspace.console, plan.manifest.warnings)
+    text = FORMATS[output_format](plan, setting)
+    if output_format != "github":
+        workspace.console.result(text)
+    else:
+        workspace.console.result(_annotations(plan.manifest.warnings) + text)
         write_step_summary(FORMATS["markdown"](plan, setting))
     for name, wanted in (("json", files.json), ("markdown", files.markdown)):
         if wanted is not None:
@@ -114,11 +117,10 @@ def _setting(workspace: Workspace) -> Setting:
     )
 
 
-def _annotate(console: Console, warnings: Sequence[Diagnostic]) -> None:
-    if warnings:
-        from personasync.render.diagnostics import render_github
+def _annotations(warnings: Sequence[Diagnostic]) -> str:
+    from personasync.render.diagnostics import render_github  # most plans are shown as text
 
-        console.result(render_github(warnings))
+    return render_github(warnings)
 
 
 @contextmanager

@@ -24,7 +24,15 @@ from personasync.engine.pace import Pace
 from personasync.engine.patience import Patience
 from personasync.errors import StateWriteError
 from personasync.events import Account, Event, EventKind, PersonaResult, Result
-from personasync.plan import APPLICABLE, SPENDING, Action, ActionKind, Plan, adopted_origin
+from personasync.plan import (
+    APPLICABLE,
+    SPENDING,
+    Action,
+    ActionKind,
+    Plan,
+    adopted_origin,
+    sent_request,
+)
 from personasync.state.entry import Entry, Status
 from personasync.state.log import StateLog
 from personasync.units import Rate
@@ -195,8 +203,7 @@ class _Run:
             origin=adopted_origin(action),
             at=utc_now(),
             run=self._id,
-            # What was sent stays what it was; only an ID from elsewhere has nothing sent.
-            request=(known.request if known else None) or (persona.request if persona else None),
+            request=sent_request(known, persona.request if persona else None, action.persona_id),
         )
 
     # What needs requests.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from personasync.diagnostics import Diagnostic, Place, Severity
+from personasync.render.github import workflow_command
 from personasync.render.layout import display_width
 from personasync.render.text import printable
 
@@ -156,9 +157,11 @@ def _annotation(diagnostic: Diagnostic) -> str:
     lines = [diagnostic.message]
     lines += [f"{_where(related.place)}: {related.message}" for related in diagnostic.related]
     lines += [f"hint: {diagnostic.hint}"] if diagnostic.hint is not None else []
-    message = "%0A".join(_github_data(line) for line in lines)
-    settings = ",".join(f"{name}={_github_property(value)}" for name, value in properties.items())
-    return f"::{diagnostic.severity} {settings}::{message}"
+    return workflow_command(
+        diagnostic.severity,
+        {name: printable(value) for name, value in properties.items()},
+        [printable(line, _LONGEST_MESSAGE) for line in lines],
+    )
 
 
 def _span_properties(place: Place | None) -> dict[str, str]:
@@ -173,14 +176,6 @@ def _span_properties(place: Place | None) -> dict[str, str]:
         properties["col"] = str(place.column)
         properties["endColumn"] = str(place.end_column or place.column + 1)
     return properties
-
-
-def _github_data(text: str) -> str:
-    return printable(text, _LONGEST_MESSAGE).replace("%", "%25")
-
-
-def _github_property(text: str) -> str:
-    return printable(text).replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
 
 
 DIAGNOSTIC_FORMATS: Final[dict[str, Callable[[Sequence[Diagnostic]], str]]] = {

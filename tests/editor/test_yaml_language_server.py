@@ -244,9 +244,18 @@ def test_a_key_shows_what_a_persona_is(editor: Editor) -> None:
 
 
 def manifests(*folders: str) -> list[Path]:
-    """Return the manifests of folders, without those that are there to be passed over."""
+    """Return the manifests of folders, without those that are there to be passed over.
+
+    What ``examples/ci`` holds is YAML, but for CI services.
+    """
     found = (path for folder in folders for path in (ROOT / folder).rglob("*.y*ml"))
-    return sorted(path for path in found if path.name[0] != "." and path.parent.name != "deeper")
+    return sorted(
+        path
+        for path in found
+        if path.name[0] != "."
+        and path.parent.name != "deeper"
+        and ROOT / "examples" / "ci" not in path.parents
+    )
 
 
 def name_of(path: Path) -> str:
