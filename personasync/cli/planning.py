@@ -39,7 +39,7 @@ class Selection:
 
 
 def check_outputs(workspace: Workspace, manifest: Manifest, outputs: Iterable[str]) -> None:
-    """Refuse to write over the state, what lies beside it, the manifest, or another output.
+    """Refuse to write over a state, what lies beside it, the manifest, or another output.
 
     Raises ``UsageError``: a slip of the finger must not cost an ID.
     """
@@ -49,9 +49,9 @@ def check_outputs(workspace: Workspace, manifest: Manifest, outputs: Iterable[st
     for output in outputs:
         path = _real(output)
         beside_state = path.parent == state.parent and path.name.startswith(f"{state.name}.")
-        if path in kept or beside_state:
+        if path in kept or beside_state or ".state.jsonl" in path.name:
             raise UsageError(
-                f"{printable(output)} belongs to the manifest or the state, and a plan would"
+                f"{printable(output)} belongs to the manifest or a state, and a plan would"
                 " overwrite it",
                 hint="name another file",
             )

@@ -351,6 +351,7 @@ def test_no_secret_is_in_it(tool: Tool, api: Sandbox) -> None:
         ("--json-out", f"{STATE}.backup"),
         ("--markdown-out", f"./voices/../{STATE}.rescue"),
         ("--markdown-out", "link.json"),
+        ("--json-out", "personas.sandbox.state.jsonl"),
     ],
 )
 def test_an_output_never_lands_on_what_must_be_kept(
@@ -362,7 +363,7 @@ def test_an_output_never_lands_on_what_must_be_kept(
     ended = saved("plan", option, name)
     assert (ended.code, ended.stdout) == (64, "")
     assert ended.stderr == (
-        f"Error: {name} belongs to the manifest or the state, and a plan would overwrite it\n"
+        f"Error: {name} belongs to the manifest or a state, and a plan would overwrite it\n"
         "  name another file\n"
     )
     assert {path: path.read_bytes() for path in saved.folder.iterdir() if path.is_file()} == before
