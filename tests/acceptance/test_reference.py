@@ -56,6 +56,7 @@ def test_every_option_can_be_set_from_the_environment() -> None:
                 assert str(option.envvar).startswith("PERSONASYNC_"), (path, option.name)
 
 
+@pytest.mark.slow
 def test_the_examples_in_help_are_commands_that_parse(tool: Tool) -> None:
     """Each is run with --help behind it: every option it names is one that there is."""
     seen = 0

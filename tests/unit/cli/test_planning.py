@@ -34,10 +34,10 @@ def test_a_plan_that_is_not_narrowed_is_the_plan_itself() -> None:
 @pytest.mark.parametrize(
     ("outputs", "said"),
     [
-        (["personas.yaml"], "belongs to the manifest or the state"),
-        (["personas.state.jsonl"], "belongs to the manifest or the state"),
-        (["./personas.state.jsonl.backup"], "belongs to the manifest or the state"),
-        (["personas.books.jsonl"], "belongs to the manifest or the state"),
+        (["personas.yaml"], "belongs to the manifest or a state"),
+        (["personas.state.jsonl"], "belongs to the manifest or a state"),
+        (["./personas.state.jsonl.backup"], "belongs to the manifest or a state"),
+        (["personas.books.jsonl"], "belongs to the manifest or a state"),
         (["a.json", "x/../a.json"], "two outputs would both be"),
     ],
 )
