@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import _thread
 import gc
+import os
+import signal
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 _NEW_OBJECTS: Final = 100_000
 
@@ -13,11 +19,24 @@ def run() -> None:
     """Run the command line and exit with its code."""
     # What a command builds, it keeps: walking it often for garbage takes a tenth of a short run.
     gc.set_threshold(_NEW_OBJECTS)
+    sys.unraisablehook = _interrupt_again
     try:
         from personasync.cli.main import main
     except KeyboardInterrupt:  # Ctrl-C while Python was still loading the command
         sys.exit(130)
     sys.exit(main(sys.argv[1:]))
+
+
+def _interrupt_again(swallowed: UnraisableHookArgs) -> None:
+    """Repeat a signal whose exception Python could not raise, in a destructor or a callback.
+
+    Python would say so and go on, as if nobody had pressed Ctrl-C.
+    """
+    if issubclass(swallowed.exc_type, Exception):
+        sys.__unraisablehook__(swallowed)
+        return
+    number = getattr(swallowed.exc_type, "number", signal.SIGINT)
+    _thread.start_new_thread(os.kill, (os.getpid(), number))  # once this hook has returned
 
 
 if __name__ == "__main__":

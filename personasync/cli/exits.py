@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import Final
+from typing import ClassVar, Final
 
 import click
 
@@ -16,6 +16,8 @@ USAGE_EXIT_CODE: Final = 64
 class Terminated(BaseException):
     """SIGTERM, raised as Python raises ``KeyboardInterrupt`` for SIGINT."""
 
+    number: ClassVar = signal.SIGTERM
+
 
 def exit_code_of(error: BaseException) -> int:
     """Return the exit code of what ended a command early."""
@@ -25,7 +27,7 @@ def exit_code_of(error: BaseException) -> int:
         case click.UsageError():
             return USAGE_EXIT_CODE
         case Terminated():
-            return 128 + signal.SIGTERM
+            return 128 + Terminated.number
         case KeyboardInterrupt() | click.Abort():
             return 128 + signal.SIGINT
         case _:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -165,7 +165,8 @@ def command(
             "Ctrl-C ends it."
         )
         try:
-            threading.Event().wait()
+            while True:
+                time.sleep(1)  # short: a Ctrl-C just before a wait begins does not end it
         except KeyboardInterrupt:
             console.say("The sandbox has ended.")
     return 0

@@ -41,7 +41,8 @@ DEFAULT_RATE: Final = Rate(20, 10.0)
 """The published rate: 20 requests in any 10 seconds for one account (api.md §2)."""
 
 _LAST_WORDS_SECONDS: Final = 1.0
-_LOOK_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 0.1
+"""A signal that comes just before a wait begins does not end it: so waits are short."""
 
 Listener: TypeAlias = Callable[[Event], None]
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import Final
 
 _NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
-@contextmanager
+@contextlib.contextmanager
 def signals_to(put: Callable[[int], None]) -> Iterator[None]:
     """Hand the number of each SIGINT, SIGTERM and SIGHUP to ``put`` for the length of a ``with``.
 
@@ -19,18 +19,30 @@ def signals_to(put: Callable[[int], None]) -> Iterator[None]:
     that the process was started to ignore stays ignored. Works in the main
     thread only.
     """
+    numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+    taken = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    # Python remembers that a signal came, not how often: two that come while the main thread is
+    # busy would be one. The wake-up socket gets a byte for each, at once, from whatever thread.
+    receiver, sender = socket.socketpair()
+    with receiver, sender:
+        receiver.setblocking(False)
+        sender.setblocking(False)
 
-    def handle(number: int, _frame: FrameType | None) -> None:
-        put(number)
+        def hand_over(*_: object) -> None:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    for number in receiver.recv(64):
+                        if number in taken:
+                            put(number)
 
-    before = {}
-    for name in _NAMES:
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            # None is a handler that was not set from Python, and cannot be put back from it.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        before = {}
+        wakeup = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        try:
+            for number in taken:
+                before[number] = signal.signal(number, hand_over)
+            yield
+        finally:
+            for number, handler in before.items():
+                # None: a handler that was not set from Python, and cannot be put back from it.
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            signal.set_wakeup_fd(wakeup)

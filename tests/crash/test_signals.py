@@ -173,10 +173,14 @@ def test_signals_at_any_moment_lose_nothing(tmp_path: Path) -> None:
             time.sleep(0.02)
             process.send_signal(signal.SIGTERM)
             _, stderr = process.communicate(timeout=20)
-            # Before Python has set up its handlers, the signal itself ends the process.
-            assert process.returncode in (0, 130, 143, -2, -15), stderr.decode()
-            if process.returncode > 0:
-                assert "Traceback" not in stderr.decode()
+            said = stderr.decode()
+            if ", in run\n" in said or "Traceback" not in said:
+                # Before there are handlers, the signal itself ends the process.
+                assert process.returncode in (0, 130, 143, -2, -15), said
+                assert "Traceback" not in said
+            else:  # Python was still loading itself, and none of our code
+                assert process.returncode in (1, -2, -15), said
+                assert "KeyboardInterrupt" in said
             slow.check_nothing_is_lost()
             slow.finish()
         finally:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +28,19 @@ def known(number, key=None, status=Status.CREATED, **changes):
         changes = {"persona_id": f"id-a-{number}", "origin": Origin.APPLY, **changes}
     request = persona(number).request
     return Entry(f"a-{number}", key or f"p-{number}", status, request=request, **changes)
+
+
+def deliver(number):
+    """Send ourselves a signal, and wait until the system has handed it over: none is merged."""
+    os.kill(os.getpid(), number)
+    while waiting_signals() >> (number - 1) & 1:
+        time.sleep(0.001)
+
+
+def waiting_signals():
+    """The signals sent to this process that no thread has taken yet, as a bit mask (proc(5))."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("ShdPnd:")), 16)
 
 
 def place(journal, *step):
@@ -581,9 +596,8 @@ class TestSignals:
         release = threading.Event()
 
         def interrupt():
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.1)
-            os.kill(os.getpid(), second)
+            deliver(signal.SIGINT)
+            deliver(second)
             release.wait(20)
             return UNANSWERED
 
@@ -600,13 +614,32 @@ class TestSignals:
         assert ran.told[-1] == ("run_end", None)
         assert ran.log.folded()["a-1"].status is Status.PENDING
 
+    def test_two_that_come_while_the_main_thread_is_busy_are_two(self):
+        release = threading.Event()
+
+        def unanswered():
+            release.wait(5)
+            return UNANSWERED
+
+        def listen(event):
+            if event.kind == "create_start":  # pclose() waits in C, whatever signals come
+                pid = os.getpid()
+                libc.pclose(libc.popen(b"kill -INT %d; sleep 0.2; kill -INT %d" % (pid, pid), b"r"))
+
+        libc = ctypes.CDLL(None)
+        libc.popen.restype = ctypes.c_void_p
+        libc.pclose.argtypes = [ctypes.c_void_p]
+        ran = run(1, {"a-1": [unanswered]}, listener=listen, handle_signals=True)
+        release.set()
+        assert ran.account.abandoned
+        assert ran.rows == {"p-1": "unknown"}
+
     def test_the_second_still_lets_an_answer_that_is_here_reach_the_disk(self):
         class SlowLog(MemoryLog):
             def append(self, entries):
                 if entries[0].status is Status.CREATED:
-                    os.kill(os.getpid(), signal.SIGINT)
-                    time.sleep(0.05)
-                    os.kill(os.getpid(), signal.SIGTERM)
+                    deliver(signal.SIGINT)
+                    deliver(signal.SIGTERM)
                     time.sleep(0.3)
                 super().append(entries)
 
@@ -623,8 +656,7 @@ class TestSignals:
 
         def interrupt():
             for _ in range(3):
-                os.kill(os.getpid(), signal.SIGTERM)
-                time.sleep(0.02)
+                deliver(signal.SIGTERM)
             release.wait(20)
             return UNANSWERED
 
