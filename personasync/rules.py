@@ -191,7 +191,8 @@ def _segment_hint(entry: Entry, other: str, start: float) -> str:
     if other == "vocalEnd" and other not in entry.fields:
         return f"give vocalEnd too, such as vocalEnd: {_number(start + LONGEST_SEGMENT)}"
     if other == "vocalStart" and other not in entry.fields:
-        return "give a greater vocalEnd, or a vocalStart of its own"
+        end = _seconds(entry, "vocalEnd")
+        return "give a greater vocalEnd" + (", or a vocalStart of its own" if end else "")
     return "both are seconds from the start of the track"
 
 

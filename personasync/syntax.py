@@ -24,6 +24,7 @@ _CONTROL: Final = re.compile(
 _CONFLICT: Final = re.compile(rb"^(?:<{7}|>{7})(?: |$)", re.MULTILINE)
 _LONGEST_KEY: Final = 1024
 _WORD_KEY: Final = re.compile(r"\s*(?P<key>[\w.-]+)$")
+_HALVES: Final = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
 _JOINED: Final = re.compile(r"(?P<indent>\s*)(?P<key>[A-Za-z]\w*):(?P<value>[^\s/].*)$")
 
 
@@ -272,6 +273,16 @@ def _bad_escape(c: _Complaint) -> Diagnostic | None:
         return None
     start = c.column if c.rest.startswith("\\") else max(c.before.rfind("\\") + 1, 1)
     written = c.text[start - 1 : start + 1]
+    if halves := _HALVES.match(c.text, start - 1):
+        character = bytes.fromhex("".join(halves.groups())).decode("utf-16-be")
+        return c.at(
+            c.line,
+            start,
+            len(halves[0]),
+            "bad-escape",
+            f"{halves[0]} is one character in two halves, as JSON writes it and YAML does not",
+            f"write {character} itself, or \\U{ord(character):08x}",
+        )
     if "unknown" in c.problem:
         message = f"{written} means nothing inside double quotes"
     else:

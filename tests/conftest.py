@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import ipaddress
 import os
 import signal
@@ -12,6 +13,14 @@ from pathlib import Path
 import pytest
 
 from tests.support import Tool, clean_environment
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare what every test and every command that it starts inherits."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what has a "&"
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not hasattr(config, "workerinput"):  # once, as an installation does, for thousands of runs
+        compileall.compile_dir(Path(__file__).parents[1] / "personasync", quiet=2)
 
 
 class ReachedOut(AssertionError):

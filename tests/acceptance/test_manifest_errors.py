@@ -85,7 +85,7 @@ personas.yaml:8:15: error: personas.ada.vocalEnd must be greater than vocalStart
 above 0, which the API assumes
   8 |     vocalEnd: 0
     |               ^
-  hint: give a greater vocalEnd, or a vocalStart of its own
+  hint: give a greater vocalEnd
 Error: the manifest has 1 error
 """,
     ),

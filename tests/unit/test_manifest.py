@@ -3,6 +3,7 @@
 What each problem looks like stands in tests/examples.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -448,3 +449,16 @@ def test_every_prefix_of_a_manifest_loads_or_says_why() -> None:
 )
 def test_every_slip_in_a_manifest_loads_or_says_why(start: int, cut: int, put: bytes) -> None:
     _outcome(VALID[:start] + put + VALID[start + cut :])
+
+
+@pytest.mark.skipif(not yaml.__with_libyaml__, reason="PyYAML's own parser takes the halves")
+def test_a_character_in_two_halves_is_told_as_such(tmp_path: Path) -> None:
+    text = json.dumps({"version": 1, "personas": {"siren": entry(name="Siren \U0001f3b5")}})
+    (tmp_path / "personas.yaml").write_text(text)
+    with pytest.raises(ManifestError) as raised:
+        load_manifest(["personas.yaml"])
+    (problem,) = raised.value.diagnostics
+    assert problem.message == (
+        r"\ud83c\udfb5 is one character in two halves, as JSON writes it and YAML does not"
+    )
+    assert problem.hint == r"write 🎵 itself, or \U0001f3b5"
