@@ -47,3 +47,28 @@ def test_another_failure_in_a_destructor_is_told_as_python_tells_it() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert ran.stderr.startswith("Exception ignored in: <function Fragile.__del__")
     assert ran.returncode == 0
+
+
+def test_it_leaves_with_everything_said_and_waits_for_nothing() -> None:
+    code = """
+import sys, threading, time
+from personasync import __main__ as entry
+from personasync.cli import main as command_line
+
+def main(_args):
+    threading.Thread(target=time.sleep, args=(50,)).start()
+    sys.stdout.write("said")
+    {closed}
+    return 3
+
+command_line.main = main
+entry.run()
+"""
+    for closed, said in (("", "said"), ("sys.stderr.close()", "said"), ("sys.stdout = None", "")):
+        ran = subprocess.run(
+            [sys.executable, "-c", code.format(closed=closed)],
+            capture_output=True,
+            text=True,
+            timeout=40,
+        )
+        assert (ran.returncode, ran.stdout, ran.stderr) == (3, said, "")
