@@ -5,15 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
-import select
 import shlex
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +22,7 @@ import yaml
 
 from personasync.sandbox import Sandbox, SandboxConfig
 from tests.support import Ended, Tool, manifest_text
+from tests.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "examples" / "quickstart" / "personas.yaml"
@@ -469,61 +467,10 @@ def test_a_killed_apply_goes_on_where_it_stopped(tool: Tool, serve: Callable[...
 
 # approval
 
-_ON_A_TERMINAL = (
-    "import os, sys\n"
-    "os.open(os.ttyname(0), os.O_RDWR)\n"  # of a session of its own: it becomes the controlling one
-    "os.execv(sys.executable, [sys.executable, '-m', 'personasync', *sys.argv[1:]])\n"
-)
-
-
-class Terminal:
-    """The command on a terminal of its own, and the one who sits at it."""
-
-    def __init__(self, tool: Tool, *args: str) -> None:
-        self._ours, theirs = os.openpty()
-        self._seen = ""
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _ON_A_TERMINAL, *args],
-                stdin=theirs,
-                stdout=theirs,
-                stderr=theirs,
-                cwd=tool.folder,
-                env={**tool.environment, "TERM": "xterm-256color", "COLUMNS": "120"},
-                start_new_session=True,
-            )
-        finally:
-            os.close(theirs)
-
-    def read_until(self, text: str) -> str:
-        """Return all that was shown so far, once it holds ``text``."""
-        while text not in self._seen:
-            assert self._read(), f"the command ended before it showed {text!r}: {self._seen}"
-        return self._seen
-
-    def type(self, text: str) -> None:
-        os.write(self._ours, text.encode())
-
-    def ended(self) -> tuple[int, str]:
-        """Wait for the end; return the exit code and all that was shown."""
-        while self._read():
-            pass
-        os.close(self._ours)
-        return self._process.wait(10), self._seen.replace("\r\n", "\n")
-
-    def _read(self) -> bool:
-        assert select.select([self._ours], [], [], 30)[0], f"nothing happens: {self._seen}"
-        try:
-            data = os.read(self._ours, 65536)
-        except OSError:  # Linux says so when the last one has left the terminal
-            data = b""
-        self._seen += data.decode()
-        return bool(data)
-
 
 def test_yes_approves(tool: Tool, api: Sandbox) -> None:
     tool.manifest(2)
-    terminal = Terminal(tool, "apply")
+    terminal = Terminal(tool, "apply", width=120)
     shown = terminal.read_until("Answer: ")
     assert "Plan: 2 to create" in shown
     assert "Only 'yes' will be accepted." in shown
@@ -551,7 +498,7 @@ def test_yes_approves(tool: Tool, api: Sandbox) -> None:
 )
 def test_anything_else_does_not(tool: Tool, api: Sandbox, typed: str, code: int, said: str) -> None:
     tool.manifest(1)
-    terminal = Terminal(tool, "apply", "--no-color")
+    terminal = Terminal(tool, "apply", "--no-color", width=120)
     terminal.read_until("Answer: ")
     terminal.type(typed)
     ended, shown = terminal.ended()
@@ -564,7 +511,7 @@ def test_anything_else_does_not(tool: Tool, api: Sandbox, typed: str, code: int,
 def test_nothing_to_do_asks_nobody(tool: Tool, api: Sandbox) -> None:
     tool.manifest(1)
     apply(tool)
-    code, shown = Terminal(tool, "apply").ended()
+    code, shown = Terminal(tool, "apply", width=120).ended()
     assert code == 0
     assert "Answer: " not in shown
 
@@ -931,7 +878,7 @@ def test_a_served_sandbox_rehearses_a_bad_day(tool: Tool) -> None:
 
 def test_a_second_run_is_told_who_holds_the_state(tool: Tool, api: Sandbox) -> None:
     tool.manifest(1)
-    terminal = Terminal(tool, "apply")
+    terminal = Terminal(tool, "apply", width=120)
     terminal.read_until("Answer: ")
     second = apply(tool)
     assert second.code == 4

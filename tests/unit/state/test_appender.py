@@ -92,7 +92,8 @@ def test_a_write_that_fails_leaves_the_file_as_it_was_and_the_next_may_succeed(
     assert file.read_bytes() == b"start\ntwo\n"
 
 
-def test_half_a_write_is_cut_back(appender, file, monkeypatch):
+def write_half(monkeypatch):
+    """Make the next write end half-way, and the one after it fail."""
     write = os.write
     turns = []
 
@@ -103,6 +104,10 @@ def test_half_a_write_is_cut_back(appender, file, monkeypatch):
         return write(descriptor, bytes(data)[:2])
 
     monkeypatch.setattr(os, "write", half)
+
+
+def test_half_a_write_is_cut_back(appender, file, monkeypatch):
+    write_half(monkeypatch)
     with pytest.raises(OSError):
         appender.append(b"one\n")
     assert file.read_bytes() == START
@@ -112,16 +117,7 @@ def test_half_a_write_is_cut_back(appender, file, monkeypatch):
 
 
 def test_half_a_write_that_cannot_be_cut_back_is_the_last(appender, file, monkeypatch):
-    write = os.write
-    turns = []
-
-    def half(descriptor, data):
-        turns.append(data)
-        if len(turns) == 2:
-            raise OSError(errno.ENOSPC, "no space")
-        return write(descriptor, bytes(data)[:2])
-
-    monkeypatch.setattr(os, "write", half)
+    write_half(monkeypatch)
     Faulty(monkeypatch, "ftruncate", at="always")
     with pytest.raises(OSError, match="no space"):
         appender.append(b"one\n")
