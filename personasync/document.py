@@ -12,14 +12,13 @@ import re
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NoReturn, TypeAlias
 
 import yaml
 
 from personasync.diagnostics import Diagnostic, Place, Related, Severity
-from personasync.source import pick_lines
 from personasync.syntax import explain_bytes, explain_syntax
 
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -118,23 +117,6 @@ class Document:
 
     def _place(self, start: int) -> Place:
         return Place(self.file, *self._spans[start : start + _SPAN])
-
-    def with_sources(self, diagnostics: list[Diagnostic]) -> list[Diagnostic]:
-        """Return the diagnostics, each place in this document with the text of its line."""
-        places = [d.place for d in diagnostics if d.place is not None]
-        places += [related.place for d in diagnostics for related in d.related]
-        lines = pick_lines(self.data, {p.line for p in places if p.file == self.file})
-        return [self._with_source(diagnostic, lines) for diagnostic in diagnostics]
-
-    def _with_source(self, diagnostic: Diagnostic, lines: dict[int, str]) -> Diagnostic:
-        related = tuple(
-            replace(r, source=lines.get(r.place.line)) if r.place.file == self.file else r
-            for r in diagnostic.related
-        )
-        source = diagnostic.source
-        if diagnostic.place is not None and diagnostic.place.file == self.file:
-            source = lines.get(diagnostic.place.line)
-        return replace(diagnostic, source=source, related=related)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from personasync.explain import explain, shown, with_quoted
 from personasync.model import Manifest, Persona, PersonaRequest, Settings
 from personasync.rules import Entry, cut_by_comments, entry_problems, unremarkable
 from personasync.schema import Check, compile_schema, load_schema, violations
+from personasync.source import with_sources
 from personasync.units import Rate
 
 _SUFFIXES: Final = (".yaml", ".yml")
@@ -244,7 +245,7 @@ class _Assembly:
         warnings.sort(key=_by_place)
         kept = sorted((errors + warnings)[:MAX_PROBLEMS], key=_by_place)
         for document in self._documents:
-            kept = document.with_sources(kept)
+            kept = with_sources(kept, document.file, document.data)
         kept = [with_quoted(diagnostic) for diagnostic in kept]
         omitted = self._omitted + len(errors) + len(warnings) - len(kept)
         if omitted:

@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from personasync.diagnostics import Diagnostic
 
 _BLOCK = 1 << 16
+
+
+def with_sources(diagnostics: Sequence[Diagnostic], file: str, data: bytes) -> list[Diagnostic]:
+    """Return the diagnostics, each place in this file with the text of its line."""
+    places = [d.place for d in diagnostics if d.place is not None]
+    places += [related.place for d in diagnostics for related in d.related]
+    lines = pick_lines(data, {place.line for place in places if place.file == file})
+    return [_with_source(diagnostic, file, lines) for diagnostic in diagnostics]
+
+
+def _with_source(diagnostic: Diagnostic, file: str, lines: dict[int, str]) -> Diagnostic:
+    related = tuple(
+        replace(r, source=lines.get(r.place.line)) if r.place.file == file else r
+        for r in diagnostic.related
+    )
+    source = diagnostic.source
+    if diagnostic.place is not None and diagnostic.place.file == file:
+        source = lines.get(diagnostic.place.line)
+    return replace(diagnostic, source=source, related=related)
 
 
 def pick_lines(data: bytes, wanted: Collection[int]) -> dict[int, str]:

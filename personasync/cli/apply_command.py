@@ -33,7 +33,7 @@ from personasync.errors import ConfigurationError, PersonasyncError, StateError
 from personasync.events import Account, EventKind
 from personasync.model import SANDBOX_API, PersonaRequest, Settings
 from personasync.outcome import Outcome
-from personasync.plan import SPENDING, Plan, compute_plan
+from personasync.plan import SPENDING, Plan
 from personasync.planfile import SavedPlan
 from personasync.render.plan import render_text
 from personasync.state import StateLog
@@ -130,7 +130,7 @@ def command(
         log = workspace.log()
         with workspace.locked(log):
             state = workspace.read(log).fold()
-            plan = compute_plan(manifest, state, options=workspace.options)
+            plan = workspace.compute_plan(manifest, state)
             if saved is not None:
                 plan = planfile.check_fresh(
                     saved, plan, api=workspace.api, location=str(workspace.state_path)

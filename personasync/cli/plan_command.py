@@ -16,7 +16,7 @@ from personasync.cli.planning import Selection, check_outputs, write_step_summar
 from personasync.cli.workspace import Workspace
 from personasync.diagnostics import Diagnostic
 from personasync.errors import PersonasyncError
-from personasync.plan import Plan, compute_plan
+from personasync.plan import Plan
 from personasync.render.commands import command_line
 from personasync.render.plan import FORMATS, Setting
 
@@ -79,9 +79,7 @@ def command(
         manifest = workspace.load_manifest(strict=strict)
         files = _Files(out, json_out, markdown_out)
         check_outputs(workspace, manifest, files.named())
-        plan = selection.narrow(
-            compute_plan(manifest, workspace.read_state(), options=workspace.options)
-        )
+        plan = selection.narrow(workspace.compute_plan(manifest, workspace.read_state()))
         _show(workspace, plan, output_format, files)
         selection.refuse_unsafe(plan)
     if files.saved is not None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from personasync.base_url import parse_base_url
 from personasync.cli.console import Console
-from personasync.errors import ManifestError, UsageError
+from personasync.errors import ManifestError, PlanError, UsageError
 from personasync.model import DEFAULT_BASE_URL, SANDBOX_API, Manifest
 from personasync.render.text import printable
 
 if TYPE_CHECKING:
+    from personasync.plan import Plan
     from personasync.state import Holder, LogContents, State, StateLog
 
 DEFAULT_MANIFEST: Final = "personas.yaml"
@@ -101,6 +102,20 @@ class Workspace:
             color = self.console.remark_color
             self.console.say(render_text(manifest.warnings, color=color))
         return manifest
+
+    def compute_plan(self, manifest: Manifest, state: State) -> Plan:
+        """Compute the plan; what contradicts the state is shown in its line of the manifest."""
+        from personasync.plan import compute_plan  # not every command has one
+        from personasync.source import with_sources
+
+        try:
+            return compute_plan(manifest, state, options=self.options)
+        except PlanError as error:
+            for file in manifest.files:
+                if Path(file).is_file():
+                    data = Path(file).read_bytes()
+                    error.diagnostics = tuple(with_sources(error.diagnostics, file, data))
+            raise
 
     def log(self, *, any_api: bool = False) -> StateLog:
         """Return the state log; with ``any_api`` whichever API it belongs to, unless one is set."""

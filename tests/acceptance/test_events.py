@@ -187,7 +187,7 @@ sys.argv[0] = "personasync"
 run()
 """
 INJECTIONS = {
-    "before the run": ("command.compute_plan = buggy", 1, 0),
+    "before the run": ("import personasync.plan as p; p.compute_plan = buggy", 1, 0),
     "in the state": ("personasync.state.file.FileStateLog.append = buggy", 1, 4),
     "in the API": ("import personasync.api.client as c; c.HttpApi.create = buggy", 1, 4),
     "in what shows the plan": ("command.render_text = buggy", 1, 0),

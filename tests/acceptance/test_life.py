@@ -237,6 +237,7 @@ def test_a_manifest_that_contradicts_the_state_is_an_error(tool: Tool, api: Sand
         assert f"personaId is other-1, but {first} is recorded for this audio" in refused.stderr
         assert f"personaId {second} is recorded for another audio, audio-2" in refused.stderr
         assert refused.stderr.count("personas.yaml:") == 2
+        assert re.search(r"personaId: other-1\n    \| +\^{7}\n", refused.stderr)
     assert (tool.folder / STATE).read_bytes() == before
 
     for command in commands(tool("plan").stderr):  # the manifest is right, says the team

@@ -24,7 +24,7 @@ from personasync.document import (
     read_document,
     resolve_plain,
 )
-from personasync.source import pick_lines
+from personasync.source import pick_lines, with_sources
 
 
 def read(text: str | bytes) -> Document:
@@ -203,7 +203,7 @@ class TestProblems:
 
     def test_get_the_text_of_their_lines(self) -> None:
         document = read(b"x: 1\r\na: \xe5\xa4\x9c\ra: 2\n")
-        (problem,) = document.with_sources(document.problems)
+        (problem,) = with_sources(document.problems, document.file, document.data)
         assert problem.source == "a: 2"
         assert [related.source for related in problem.related] == ["a: 夜"]
 
@@ -286,7 +286,7 @@ def test_the_collector_is_left_as_it_was(enabled: bool, monkeypatch: pytest.Monk
 def test_no_bytes_at_all_break_it(data: bytes) -> None:
     document = read(data)
     assert (document.root is BROKEN) <= bool(document.problems)
-    for problem in document.with_sources(document.problems):
+    for problem in with_sources(document.problems, document.file, document.data):
         assert problem.place is not None
         assert problem.message
 
