@@ -19,7 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeAlias
 
 from personasync.engine.creation import Creation, PersonaApi, Workshop, utc_now
-from personasync.engine.interrupts import signals_to
+from personasync.engine.interrupts import no_signals, signals
 from personasync.engine.pace import Pace
 from personasync.engine.patience import Patience
 from personasync.errors import StateWriteError
@@ -98,7 +98,14 @@ class _WorkerEnded:
     failure: BaseException | None = None
 
 
-_Message: TypeAlias = Event | _Done | _WorkerEnded | int
+@dataclass(frozen=True, slots=True)
+class _Signalled:
+    pass
+
+
+_SIGNALLED: Final = _Signalled()
+
+_Message: TypeAlias = Event | _Done | _WorkerEnded | _Signalled
 
 
 class _Run:
@@ -139,17 +146,15 @@ class _Run:
         self._refused = False
         self._threads: list[threading.Thread] = []
         self._running = 0
+        self._arrived: Callable[[], list[int]] = list
         self._signal: int | None = None
         self._abandoned = False
         self._failure: BaseException | None = None
 
     def carry_out(self) -> Account:
-        handling = (
-            signals_to(self._mailbox.put)
-            if self._options.handle_signals
-            else contextlib.nullcontext()
-        )
-        with handling:  # to the last word: no signal may cut the account short
+        handling = signals if self._options.handle_signals else no_signals
+        # To the last word: no signal may cut the account short.
+        with handling(lambda: self._mailbox.put(_SIGNALLED)) as self._arrived:
             self._tell(self._event(EventKind.RUN_START, total=self._total()))
             self._carry_out()
             account = self._account()
@@ -240,6 +245,7 @@ class _Run:
             try:
                 self._receive(self._mailbox.get(timeout=_LOOK_SECONDS))
             except Empty:
+                self._receive(_SIGNALLED)
                 if not any(thread.is_alive() for thread in self._threads):
                     # A KeyboardInterrupt can swallow a message: never wait for one for ever.
                     self._receive_waiting()
@@ -254,8 +260,9 @@ class _Run:
             case _WorkerEnded(failure):
                 self._running -= 1
                 self._fail(failure)
-            case int() as number:
-                self._interrupt(number)
+            case _Signalled():
+                for number in self._arrived():
+                    self._interrupt(number)
 
     def _receive_waiting(self) -> None:
         with contextlib.suppress(Empty):

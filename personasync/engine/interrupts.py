@@ -12,12 +12,13 @@ _NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 @contextlib.contextmanager
-def signals_to(put: Callable[[int], None]) -> Iterator[None]:
-    """Hand the number of each SIGINT, SIGTERM and SIGHUP to ``put`` for the length of a ``with``.
+def signals(wake: Callable[[], None]) -> Iterator[Callable[[], list[int]]]:
+    """Take each SIGINT, SIGTERM and SIGHUP for the length of a ``with``.
 
-    ``put`` must be safe inside a handler (``SimpleQueue.put`` is). A signal
-    that the process was started to ignore stays ignored. Works in the main
-    thread only.
+    Yields what returns those that came since it was last asked, in their
+    order. ``wake`` is called for each in the signal handler, and must be safe
+    there (``SimpleQueue.put`` is). A signal that the process was started to
+    ignore stays ignored. Works in the main thread only.
     """
     numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
     taken = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
@@ -28,21 +29,27 @@ def signals_to(put: Callable[[int], None]) -> Iterator[None]:
         receiver.setblocking(False)
         sender.setblocking(False)
 
-        def hand_over(*_: object) -> None:
+        def arrived() -> list[int]:
+            found: list[int] = []
             with contextlib.suppress(BlockingIOError):
                 while True:
-                    for number in receiver.recv(64):
-                        if number in taken:
-                            put(number)
+                    found += receiver.recv(64)
+            return [number for number in found if number in taken]
 
         before = {}
         wakeup = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
         try:
             for number in taken:
-                before[number] = signal.signal(number, hand_over)
-            yield
+                before[number] = signal.signal(number, lambda *_: wake())
+            yield arrived
         finally:
             for number, handler in before.items():
                 # None: a handler that was not set from Python, and cannot be put back from it.
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
             signal.set_wakeup_fd(wakeup)
+
+
+@contextlib.contextmanager
+def no_signals(_wake: Callable[[], None]) -> Iterator[Callable[[], list[int]]]:
+    """Leave signals to who else handles them: none ever arrives."""
+    yield list
