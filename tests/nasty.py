@@ -8,13 +8,14 @@ assert what was sent, how often, and over how many connections.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import select
 import socket
 import ssl
 import struct
+import termios
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,6 @@ from typing import Any, Self, TypeAlias
 CERTIFICATES = Path(__file__).parent / "unit" / "api" / "certificates"
 
 _TICK = 0.02
-_GRACE = 0.15
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,11 @@ class Talk:
         """Hold the connection until the client gives up."""
         while True:
             self._recv()
+
+    def wait_until_delivered(self) -> None:
+        """Return once all that was sent is where the client reads it; there no reset undoes it."""
+        while any(fcntl.ioctl(self.sock, termios.TIOCOUTQ, bytes(4))):
+            self.sleep(0.001)
 
     def reset(self) -> None:
         """End the connection with a TCP reset."""
@@ -428,7 +433,7 @@ def cut_off(data: bytes) -> Behaviour:
     def behave(talk: Talk) -> None:
         talk.receive()
         talk.send(data)
-        time.sleep(_GRACE)  # a reset may overtake what was sent
+        talk.wait_until_delivered()
         talk.reset()
 
     return behave

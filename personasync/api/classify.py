@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final, TypeGuard
+from typing import Final
 
+from personasync.model import is_persona_id
 from personasync.outcome import Conflict, Created, Outcome, Refused, Throttled, Unclear
 
 KEPT_ANSWER: Final = 4096
@@ -24,12 +25,8 @@ _THROTTLED: Final = frozenset({405, 429, 430})
 _STOP_ALL: Final = frozenset({401, 402})
 _LARGEST_CODE: Final = 9999
 _MESSAGE_LIMIT: Final = 500
-_SPEAKS_OF_CREDITS: Final = re.compile(r"credit|balance", re.IGNORECASE)
+_SPEAKS_OF_CREDITS: Final = re.compile(r"(?<![a-z])(?:credits?|balance)(?![a-z])", re.IGNORECASE)
 _SECONDS: Final = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
-
-_PERSONA_ID: Final = re.compile(r"[!-~]{1,256}")
-_WORKFLOW_COMMAND: Final = re.compile(r"^::|##\w*\[")
-"""What no ID is, and what a CI log would obey where ``personasync output`` prints it."""
 
 
 def classify(
@@ -61,7 +58,11 @@ def classify(
             return unclear("the answer's code cannot be one", status)
         case _ if code == _SUCCESS:
             persona_id = _persona_id(answer)
-            if _is_persona_id(persona_id) and redact(persona_id) == persona_id:
+            if (
+                isinstance(persona_id, str)
+                and is_persona_id(persona_id)
+                and redact(persona_id) == persona_id
+            ):
                 return Created(persona_id)
             return unclear(_why_no_success(answer, persona_id), status)
         case _ if code == _CONFLICT:
@@ -124,12 +125,6 @@ def _message(answer: dict[str, object] | None) -> str:
 def _persona_id(answer: dict[str, object] | None) -> object:
     data = answer.get("data") if answer else None
     return data.get("personaId") if isinstance(data, dict) else None
-
-
-def _is_persona_id(value: object) -> TypeGuard[str]:
-    if not isinstance(value, str) or not _PERSONA_ID.fullmatch(value):
-        return False
-    return _WORKFLOW_COMMAND.search(value) is None
 
 
 def _why_no_success(answer: dict[str, object] | None, persona_id: object) -> str:

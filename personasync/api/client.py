@@ -100,7 +100,6 @@ class HttpApi:
                 received += chunk
                 if len(received) > ANSWER_LIMIT:
                     return bytes(received), f"the answer is longer than {ANSWER_LIMIT >> 20} MiB"
-            response.raw.drain_conn()  # lets the connection be used again
         except EXCHANGE_ERRORS as error:
             return bytes(received), self._say(error)
         return bytes(received), None

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import requests
@@ -27,6 +27,9 @@ from personasync.base_url import is_loopback
 from personasync.credentials import ApiKey
 from personasync.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from urllib3._base_connection import BaseHTTPConnection
+
 CA_VARIABLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 """The environment variables that name a private CA; the first that is set counts."""
 
@@ -39,6 +42,7 @@ EXCHANGE_ERRORS: Final = (
 )
 """What a request can raise that is the network's or the server's doing."""
 
+_SWITCHING_PROTOCOLS: Final = 101
 _UNKNOWN_ISSUER: Final = frozenset({18, 19, 20, 21})
 """OpenSSL's verify codes for a chain that ends at nobody it trusts."""
 
@@ -93,6 +97,7 @@ def new_session(route: Route, key: ApiKey) -> requests.Session:
     session.auth = _Bearer(key)
     session.headers["User-Agent"] = f"personasync/{__version__}"
     session.headers["Accept-Encoding"] = "identity"
+    session.headers["Connection"] = "close"
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
     session.verify = route.trusted
     if route.proxy is not None:
@@ -269,6 +274,12 @@ class _Response(http.client.HTTPResponse):
     def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
         super().__init__(_DeadlineSocket(sock), *args, **options)  # type: ignore[arg-type]
 
+    def _read_status(self) -> tuple[str, int, str]:
+        """Take every interim answer for a 100, which Python skips: it knows no other (RFC 9110)."""
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        interim = 100 < status < 200 and status != _SWITCHING_PROTOCOLS
+        return version, http.client.CONTINUE if interim else status, reason
+
     def begin(self) -> None:
         super().begin()
         self.msg.defects = []  # urllib3 would log what it cannot read of them, raw
@@ -284,10 +295,20 @@ class _TlsConnection(HTTPSConnection):
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    """Uses no connection twice: what a server says too late or too often is nobody else's answer.
+
+    An ID that reached the wrong persona would be two IDs lost.
+    """
+
+    ConnectionCls: type[BaseHTTPConnection] = _Connection
+
+    def _put_conn(self, conn: BaseHTTPConnection | None) -> None:
+        if conn is not None:
+            conn.close()
+        super()._put_conn(None)
 
 
-class _TlsPool(HTTPSConnectionPool):
+class _TlsPool(_Pool, HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 

@@ -9,11 +9,14 @@ import threading
 import time
 import tracemalloc
 import zlib
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from personasync import __version__
+from personasync.api import transport
 from personasync.api.client import ANSWER_LIMIT, HttpApi
 from personasync.credentials import ApiKey
 from personasync.model import PersonaRequest
@@ -57,7 +60,7 @@ CLOSED = "the connection was closed before the answer was whole"
 CUT_OFF = "the answer was cut off"
 
 
-def api(url: str, *, connect: float = 5.0, read: float = 5.0, key: str = KEY) -> HttpApi:
+def api(url: str, *, connect: float = 60.0, read: float = 60.0, key: str = KEY) -> HttpApi:
     return HttpApi(url, ApiKey(key), connect_timeout=connect, read_timeout=read)
 
 
@@ -82,7 +85,7 @@ def test_the_request_is_the_contract_s_to_the_letter() -> None:
         "Content-Type": "application/json",
         "Accept": "application/json",
         "Accept-Encoding": "identity",
-        "Connection": "keep-alive",
+        "Connection": "close",
         "Content-Length": str(len(request.body)),
         "User-Agent": f"personasync/{__version__}",
     }
@@ -293,7 +296,7 @@ ENDLESS: dict[str, Behaviour] = {
 def test_an_endless_answer_is_given_up_on_before_it_fills_the_memory(behaviour: Behaviour) -> None:
     tracemalloc.start()
     try:
-        said = outcome_of(behaviour, read=20)
+        said = outcome_of(behaviour)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -338,7 +341,7 @@ SLOW: dict[str, Behaviour] = {
 def test_no_answer_takes_longer_than_the_read_time_out(behaviour: Behaviour) -> None:
     started = time.monotonic()
     said = outcome_of(behaviour, read=0.4)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     assert isinstance(said, Unclear)
     assert said.reason == "no whole answer within 0.4s"
 
@@ -349,17 +352,21 @@ def test_what_arrived_before_the_silence_is_kept() -> None:
         talk.send(OK_HEAD + LENGTH + HALF)
         talk.wait_until_gone()
 
-    said = outcome_of(stop_halfway, read=0.4)
-    assert said == Unclear("no whole answer within 0.4s", 200, HALF.decode())
+    said = outcome_of(stop_halfway, read=2)  # enough for the half to arrive
+    assert said == Unclear("no whole answer within 2s", 200, HALF.decode())
 
 
-def test_a_time_out_starts_anew_with_each_request_of_a_connection() -> None:
+def test_a_time_out_starts_anew_with_each_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    later = 0.0
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + later)
+    monkeypatch.setattr(transport, "time", clock)
     with NastyServer(created("a1b2")) as server:
-        client = api(server.url, read=0.5)
+        client = api(server.url, read=60)
         for _ in range(4):
             assert client.create(REQUEST) == Created("a1b2")
-            time.sleep(0.2)
-    assert server.connections == 1
+            later += 100
 
 
 # What was never sent.
@@ -375,7 +382,7 @@ def test_a_connection_that_is_never_made() -> None:
     with never_accepting() as port:
         started = time.monotonic()
         said = api(f"http://127.0.0.1:{port}", connect=0.4).create(REQUEST)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     assert said == NotSent("no connection within 0.4s")
 
 
@@ -407,26 +414,19 @@ def test_a_server_that_does_not_read_a_long_body_is_given_up_on() -> None:
     with NastyServer(read_the_headers_only) as server:
         started = time.monotonic()
         said = api(server.url, connect=0.4, read=0.4).create(request)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
     assert isinstance(said, Unclear)
 
 
-# Connections are used again.
-
-
-@pytest.mark.parametrize("chunked", [False, True])
-@pytest.mark.parametrize("padding", [0, 200_000])
-def test_one_thread_uses_one_connection(chunked: bool, padding: int) -> None:
-    body = OK_BODY + b" " * padding
-    with NastyServer(answer(body, chunked=chunked)) as server:
-        client = api(server.url)
-        assert [client.create(REQUEST) for _ in range(4)] == [Created("a1b2")] * 4
-    assert [request.connection for request in server.requests] == [1, 1, 1, 1]
+# No connection is used twice: what a server says too late or too often is nobody else's answer.
 
 
 @pytest.mark.parametrize(
     "behaviour",
     [
+        created("a1b2"),
+        created("a1b2", chunked=True),
+        answer(OK_BODY + b" " * 200_000),
         says(409, "exists", status=409),
         says(429, "slow", headers=[("Retry-After", "0")]),
         answer(b"<h1>Sorry</h1>", 503),
@@ -436,53 +436,50 @@ def test_one_thread_uses_one_connection(chunked: bool, padding: int) -> None:
         answer(gzip.compress(OK_BODY), headers=[("Content-Encoding", "gzip")], chunked=True),
     ],
 )
-def test_errors_do_not_cost_the_connection(behaviour: Behaviour) -> None:
+def test_each_request_has_a_connection_of_its_own(behaviour: Behaviour) -> None:
     with NastyServer(behaviour) as server:
         client = api(server.url)
         outcomes = {client.create(REQUEST) for _ in range(3)}
     assert len(outcomes) == 1
-    assert [request.connection for request in server.requests] == [1, 1, 1]
+    assert [request.connection for request in server.requests] == [1, 2, 3]
 
 
-def test_each_thread_has_a_connection_of_its_own() -> None:
+def test_each_of_several_threads_gets_its_own_answers() -> None:
     barrier = threading.Barrier(3)
+    wrong: list[str] = []
     with NastyServer(creates()) as server:
         client = api(server.url)
 
-        def work() -> None:
-            barrier.wait(10)
-            for _ in range(3):
-                client.create(REQUEST)
+        def work(number: int) -> None:
+            barrier.wait(60)
+            for turn in range(3):
+                audio = f"audio-{number}-{turn}"
+                if client.create(replace(REQUEST, audio_id=audio)) != Created(f"id-of-{audio}"):
+                    wrong.append(audio)
 
-        threads = [threading.Thread(target=work) for _ in range(3)]
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    assert len(server.requests) == 9
-    assert server.connections == 3
+    assert (len(server.requests), wrong) == (9, [])
 
 
-@pytest.mark.parametrize("parting", [b"", b"HTTP/1.1 408 Request Timeout\r\n\r\n"])
-def test_a_connection_that_the_server_closed_meanwhile_is_not_used_again(parting: bytes) -> None:
-    closed = threading.Event()
-
-    def answer_and_close(talk: Talk) -> None:
-        created("a1b2")(talk)
-        talk.sleep(0.1)
-        talk.send(parting)
-        talk.close()
-        closed.set()
-
-    with NastyServer(answer_and_close, created("c3d4")) as server:
-        client = api(server.url)
-        assert client.create(REQUEST) == Created("a1b2")
-        assert closed.wait(10)
-        assert client.create(REQUEST) == Created("c3d4")
-    assert len(server.requests) == 2
+@pytest.mark.parametrize("code", [100, 102, 103, 199])
+def test_any_number_of_interim_answers_may_come_before_the_one_that_counts(code: int) -> None:
+    interim = b"HTTP/1.1 %d Wait\r\nX: y\r\n\r\n" % code * 3
+    with NastyServer(raw(interim + OK_HEAD + LENGTH + OK_BODY)) as server:
+        assert api(server.url).create(REQUEST) == Created("a1b2")
 
 
-def test_a_connection_that_breaks_as_it_is_used_again_sends_nothing_twice() -> None:
+def test_a_change_of_protocol_is_no_answer() -> None:
+    with NastyServer(raw(b"HTTP/1.1 101 Switching\r\n\r\n" + OK_HEAD + LENGTH + OK_BODY)) as server:
+        said = api(server.url).create(REQUEST)
+    assert isinstance(said, Unclear)
+    assert said.code == 101
+
+
+def test_a_connection_that_breaks_sends_nothing_twice() -> None:
     with NastyServer(created("a1b2"), hang_up, created("c3d4")) as server:
         client = api(server.url)
         assert client.create(REQUEST) == Created("a1b2")
@@ -503,14 +500,21 @@ def test_what_is_left_of_a_long_answer_is_not_taken_for_the_next() -> None:
 
 
 def test_an_answer_that_comes_too_late_is_not_taken_for_the_next() -> None:
+    given_up, answered = threading.Event(), threading.Event()
+
     def answer_late(talk: Talk) -> None:
         talk.receive()
-        talk.sleep(0.5)
-        created("of-the-first")(talk)
+        given_up.wait(60)
+        try:
+            created("of-the-first")(talk)
+        finally:  # it may find that nobody listens any more
+            answered.set()
 
     with NastyServer(answer_late, created("of-the-second")) as server:
-        client = api(server.url, read=0.3)
-        assert client.create(REQUEST) == Unclear("no whole answer within 0.3s")
+        client = api(server.url, read=2)  # enough for the second
+        assert client.create(REQUEST) == Unclear("no whole answer within 2s")
+        given_up.set()
+        assert answered.wait(60)
         assert client.create(REQUEST) == Created("of-the-second")
     assert [request.connection for request in server.requests] == [1, 2]
 
