@@ -165,6 +165,7 @@ class _Run:
         try:
             self._record_known_ids()
             self._create()
+            self._check_that_all_is_held()
         except KeyboardInterrupt:  # no handler of ours is set, and nothing was sent yet
             self._interrupt(signal.SIGINT)
         except Exception as error:  # noqa: BLE001 - every run ends with an account
@@ -298,6 +299,35 @@ class _Run:
             self._workshop.recording.discard(action.audio_id)
         return True
 
+    def _check_that_all_is_held(self) -> None:
+        """Rescue the IDs of this run that the log held, and that something else took from it."""
+        if self._abandoned:
+            return
+        rows = {
+            row.entry.audio_id: row
+            for row in self._results.values()
+            if row.entry is not None and row.entry.persona_id and row.rescued is None
+        }
+        lost = self._log.missing([row.entry for row in rows.values() if row.entry]) if rows else []
+        if not lost:
+            return
+        self._halt("something else changed the state during the run", True)
+        try:
+            where = self._log.rescue(lost) or ""
+        except Exception:  # noqa: BLE001 - there is still the screen
+            where = ""
+        for entry in lost:
+            row = self._results[entry.audio_id] = replace(rows[entry.audio_id], rescued=where)
+            self._tell(
+                self._event(
+                    _TOLD_AS[row.result],
+                    key=entry.key,
+                    audio_id=entry.audio_id,
+                    persona_id=entry.persona_id,
+                    rescued=where,
+                )
+            )
+
     # How a run ends early.
 
     def _halt(self, reason: str, refused: bool, *, at_once: bool = True) -> None:
@@ -377,6 +407,11 @@ def _unexpected(error: BaseException) -> str:
     return f"unexpected error: {type(error).__name__}"
 
 
+_TOLD_AS: Final = {
+    Result.CREATED: EventKind.CREATE_DONE,
+    Result.IMPORTED: EventKind.IMPORTED,
+    Result.RENAMED: EventKind.RENAMED,
+}
 _RECORDED: Final = {
     ActionKind.IMPORT: (EventKind.IMPORTED, Result.IMPORTED),
     ActionKind.RENAME: (EventKind.RENAMED, Result.RENAMED),

@@ -47,6 +47,15 @@ class Appender:
         if ticket.error is not None:
             raise ticket.error
 
+    def intact(self) -> bool:
+        """Whether the file is still there, and as long as the appends have made it."""
+        with self._disk:
+            try:
+                self._check_still_there()
+                return os.fstat(self._descriptor).st_size == self._end
+            except OSError:
+                return False
+
     def close(self) -> None:
         """Close the file; what was appended is already durable, and later appends fail."""
         with self._disk:
@@ -101,8 +110,9 @@ class Appender:
 
     def _checked_end(self) -> int:
         end = os.fstat(self._descriptor).st_size
-        if end < self._end:
-            raise OSError(errno.EIO, "the file was cut short during the run", str(self._path))
+        if end != self._end:
+            done = "cut short" if end < self._end else "written to by something else"
+            raise OSError(errno.EIO, f"the file was {done} during the run", str(self._path))
         return end
 
     def _check_still_there(self) -> None:

@@ -187,8 +187,11 @@ def salvage(torn: bytes) -> Entry | None:
     except ValueError:
         pass
     try:
-        audio_id, key = _required(fields, "audioId"), _required(fields, "key")
+        audio_id = _required(fields, "audioId")
     except ValueError:
+        return None
+    key = fields.get("key", audio_id)
+    if not isinstance(key, str) or not key:
         return None
     persona_id = fields.get("personaId")
     if isinstance(persona_id, str) and persona_id:

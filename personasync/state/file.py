@@ -15,7 +15,7 @@ from pathlib import Path
 from personasync.errors import StateError, StateWriteError
 from personasync.files import replace_file
 from personasync.state.appender import Appender
-from personasync.state.entry import Entry, Header, encode_entry, encode_header
+from personasync.state.entry import Entry, Header, Status, encode_entry, encode_header
 from personasync.state.fold import State, fold
 from personasync.state.log import Holder, LogContents
 from personasync.state.parse import ParsedLog, parse_log
@@ -85,6 +85,17 @@ class FileStateLog:
         """Keep entries in a file beside the state, else in the temporary folder."""
         header = self._header or self._new_header()
         return self._rescue.keep(encode_header(header) + b"".join(map(encode_entry, entries)))
+
+    def missing(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Return the entries whose IDs the file has lost; it is read only if it was touched."""
+        if self._appender is not None and self._appender.intact():
+            return []
+        try:
+            known = self.read().fold().entries
+        except StateError:
+            return list(entries)
+        held = {audio_id: entry.persona_id for audio_id, entry in known.items()}
+        return [entry for entry in entries if held.get(entry.audio_id) != entry.persona_id]
 
     def compact(self) -> None:
         """Rewrite the file as one line an audio; the previous file stays as ``.backup``.
@@ -175,9 +186,13 @@ class FileStateLog:
         return new
 
     def _adds(self, known: Entry | None, rescued: Entry, path: Path) -> bool:
-        if known is None or known.persona_id is None:
+        if known is None:
             return True
-        if rescued.persona_id in (None, known.persona_id):
+        if rescued.persona_id is None:  # an answer that was kept, of a request still pending then
+            return known.status is Status.PENDING and known.answer is None
+        if known.persona_id is None:
+            return True
+        if rescued.persona_id == known.persona_id:
             return False
         raise StateError(
             f"the rescue file {path} of {self._name} holds the ID {rescued.persona_id} for"
@@ -204,7 +219,7 @@ class FileStateLog:
 
     def _set_aside(self, parsed: ParsedLog) -> None:
         aside = self._path.with_name(f"{self._path.name}.torn")
-        kept = aside.read_bytes() if aside.exists() else b""
+        kept = aside.read_bytes() if aside.is_file() else b""
         replace_file(aside, kept + parsed.torn + b"\n")
         whole = self._bytes().removesuffix(parsed.torn)
         if parsed.salvaged is not None:

@@ -71,6 +71,8 @@ def _acquire(
             with contextlib.suppress(Timeout):
                 lock.acquire(timeout=timeout)
                 return
+        if not path.exists():  # some file systems, such as /proc, cannot even make it
+            raise FileNotFoundError(errno.ENOENT, "no lock file can be made there") from None
         holder = _read_holder(path)
         raise StateLockedError(
             f"another run holds the state {state}" + (f": {holder}" if holder else ""),

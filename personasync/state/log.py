@@ -73,6 +73,9 @@ class StateLog(Protocol):
         Returns where they are kept. The next reading takes them in by itself.
         """
 
+    def missing(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Return those entries of this run's whose IDs the log, whatever befell it, has lost."""
+
     def compact(self) -> None:
         """Rewrite the log as one entry an audio, sorted by key, atomically.
 

@@ -96,6 +96,8 @@ class RescueFiles:
 
 def _read(path: Path) -> Iterator[RescueFile]:
     try:
+        if path.is_fifo():
+            raise OSError(errno.EINVAL, "it is a pipe")  # reading it could take for ever
         data = path.read_bytes()
     except FileNotFoundError:  # another run has just taken it in
         return

@@ -20,6 +20,9 @@ from personasync.state import Entry, Header, LogContents, State, fold
 
 API = "https://api.example"
 
+LONG = 60.0
+"""Seconds that a test waits for what it needs; only a hang takes as long."""
+
 
 def persona(number: int, **changes: Any) -> Persona:
     """Persona ``p-NUMBER`` of audio ``a-NUMBER``; ``key`` and ``persona_id`` can be changed."""
@@ -58,6 +61,7 @@ class MemoryLog:
     ) -> None:
         self.entries = list(entries)
         self.rescued: list[Entry] = []
+        self.taken: set[str] = set()
         self.journal = journal if journal is not None else []
         self._fails = fails
         self._rescue = rescue
@@ -86,6 +90,9 @@ class MemoryLog:
             self.rescued.extend(entries)
         return self._rescue
 
+    def missing(self, entries: Sequence[Entry]) -> list[Entry]:
+        return [entry for entry in entries if entry.audio_id in self.taken]
+
     def compact(self) -> None:
         raise AssertionError("the engine never compacts")
 
@@ -96,7 +103,8 @@ class MemoryLog:
 class ScriptedApi:
     """Answers as it is told: what ``script`` has for an audio, one after another, else an ID.
 
-    An answer may be a function, which is called in the worker's thread.
+    An answer may be a function, which is called in the worker's thread. Each
+    comes after ``latency`` seconds, and once ``together`` requests wait for one.
     """
 
     def __init__(
@@ -105,10 +113,12 @@ class ScriptedApi:
         *,
         journal: list[Any] | None = None,
         latency: float = 0.0,
+        together: int = 1,
     ) -> None:
         self.script = {audio: deque(answers) for audio, answers in (script or {}).items()}
         self.journal = journal if journal is not None else []
         self.latency = latency
+        self.together = threading.Barrier(together, timeout=LONG)
         self.asked: list[str] = []
         self.requests: list[PersonaRequest] = []
         self.times: list[float] = []
@@ -129,6 +139,7 @@ class ScriptedApi:
             answer = answers.popleft() if answers else Created(f"id-{audio}")
         try:
             time.sleep(self.latency)
+            self.together.wait()
             return answer() if callable(answer) else answer
         finally:
             with self._guard:
@@ -144,7 +155,7 @@ class Ran:
         self.events: list[Event] = []
         self._journal = getattr(log, "journal", [])
         listener = options.pop("listener", self.listen)
-        options = {"rate": None, "retry_for": 5.0, **options}
+        options = {"rate": None, "retry_for": LONG, **options}
         self.account: Account = apply(
             plan, log=log, api=api, options=ApplyOptions(**options), listener=listener
         )
@@ -172,10 +183,11 @@ def run(
     fails: Callable[[Entry], bool | Exception] = lambda _entry: False,
     rescue: str | Exception | None = "state.rescue",
     latency: float = 0.0,
+    together: int = 1,
     **options: Any,
 ) -> Ran:
     """Apply a plan for these personas, with this script, state and disk."""
     journal: list[Any] = []
     log = MemoryLog(entries, journal=journal, fails=fails, rescue=rescue)
-    api = ScriptedApi(script, journal=journal, latency=latency)
+    api = ScriptedApi(script, journal=journal, latency=latency, together=together)
     return Ran(plan_of(personas, entries), log, api, **options)

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from personasync.engine import ApplyOptions, apply
+from personasync.engine.pace import Pace
 from personasync.errors import StateWriteError
 from personasync.outcome import Created, NotSent, Refused, Throttled, Unclear
 from personasync.state import FileStateLog, Origin, Status, load_state
 from personasync.units import Rate
-from tests.unit.engine.fakes import API, MemoryLog, Ran, ScriptedApi, persona, plan_of, run
+from tests.unit.engine.fakes import API, LONG, MemoryLog, Ran, ScriptedApi, persona, plan_of, run
 from tests.unit.state.samples import Entry
 
 UNANSWERED = Unclear("no whole answer within 60s")
@@ -41,6 +42,16 @@ def waiting_signals():
     """The signals sent to this process that no thread has taken yet, as a bit mask (proc(5))."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("ShdPnd:")), 16)
+
+
+def answer_when(event, answer=UNANSWERED):
+    """Answer once an event has come to pass."""
+
+    def answer_then():
+        event.wait(LONG)
+        return answer
+
+    return answer_then
 
 
 def place(journal, *step):
@@ -95,17 +106,27 @@ class TestOrder:
         ]
 
     def test_several_at_a_time_keep_to_the_order_as_far_as_they_can(self):
-        ran = run(40, parallelism=4, latency=0.004)
-        for position, audio in enumerate(ran.api.asked):
-            assert abs(int(audio[2:]) - 1 - position) < 8
+        ran = run(40, parallelism=4, together=4)
+        numbers = [int(audio[2:]) for audio in ran.api.asked]
+        for first in range(0, 40, 4):
+            assert sorted(numbers[first : first + 4]) == list(range(first + 1, first + 5))
 
     def test_as_many_at_a_time_as_allowed_and_no_more(self):
-        ran = run(24, parallelism=6, latency=0.02)
+        ran = run(24, parallelism=6, latency=0.02, together=6)
+        assert ran.account.complete
         assert ran.api.most_at_once == 6
 
-    def test_no_more_workers_than_work(self):
-        ran = run(2, parallelism=64, latency=0.02)
+    def test_no_more_workers_than_work(self, monkeypatch):
+        start, started = threading.Thread.start, []
+
+        def noted(thread):
+            started.append(thread.name)
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", noted)
+        ran = run(2, parallelism=64, together=2)
         assert ran.api.most_at_once == 2
+        assert started == ["worker-0", "worker-1"]
 
     def test_an_audio_with_an_id_is_never_asked_for_again(self):
         ran = run(3, entries=[known(1), known(2, status=Status.PENDING)])
@@ -126,7 +147,7 @@ class TestOrder:
             start(thread)
 
         monkeypatch.setattr(threading.Thread, "start", scarce)
-        ran = run(10, parallelism=5, latency=0.005)
+        ran = run(10, parallelism=5, together=2)
         assert ran.account.complete
         assert ran.api.most_at_once == 2
 
@@ -277,7 +298,7 @@ class TestStateThatCannotBeWritten:
         assert ran.account.results[0].rescued == "state.rescue"
 
     def test_ids_in_flight_are_rescued_too(self):
-        ran = run(20, fails=lambda e: e.status is Status.CREATED, parallelism=4, latency=0.05)
+        ran = run(20, fails=lambda e: e.status is Status.CREATED, parallelism=4, together=4)
         assert len(ran.api.asked) == 4
         assert {entry.persona_id for entry in ran.log.rescued} == {
             f"id-{audio}" for audio in ran.api.asked
@@ -294,6 +315,40 @@ class TestStateThatCannotBeWritten:
         assert ran.account.results[0].reason == (
             "its outcome could not be recorded: cannot write the state: no space"
         )
+
+    @pytest.mark.parametrize("rescue", ["x.rescue", None, RuntimeError("odd")])
+    def test_what_the_log_has_lost_by_the_end_is_rescued_and_told_again(self, rescue):
+        log = MemoryLog(rescue=rescue)
+        log.taken = {"a-2"}
+        ran = Ran(plan_of(3), log, ScriptedApi())
+        assert ran.account.exit_code == 3
+        assert ran.account.stopped == "something else changed the state during the run"
+        assert [row.rescued for row in ran.account.results] == [
+            None,
+            rescue if isinstance(rescue, str) else "",
+            None,
+        ]
+        told = [(e.key, e.rescued) for e in ran.events if e.kind == "create_done"]
+        assert told[-1] == ("p-2", ran.account.results[1].rescued)
+        assert len(told) == 4
+
+    def test_a_run_that_is_left_at_once_looks_at_nothing_more(self, monkeypatch):
+        log = MemoryLog()
+        log.taken = {"a-1"}
+        release = threading.Event()
+
+        def interrupt():
+            deliver(signal.SIGTERM)
+            deliver(signal.SIGTERM)
+            release.wait(60)
+            return UNANSWERED
+
+        ran = Ran(
+            plan_of(2), log, ScriptedApi({"a-2": [interrupt]}), parallelism=1, handle_signals=True
+        )
+        release.set()
+        assert ran.account.abandoned
+        assert [row.rescued for row in ran.account.results] == [None, None]
 
     def test_an_answer_that_may_hold_the_id_is_rescued(self):
         script = {"a-1": [Unclear("odd", 200, '{"personaId": 7}')]}
@@ -322,15 +377,22 @@ class TestStateThatCannotBeWritten:
 
 
 class TestListener:
-    def test_one_that_fails_ends_the_run_since_nothing_may_happen_unseen(self):
+    def test_one_that_fails_ends_the_run_since_nothing_may_happen_unseen(self, ending):
         heard = []
+        second_left = threading.Event()
+
+        def answer_the_second():
+            second_left.set()
+            ending.begun.wait(LONG)
+            return Created("i")
 
         def listen(event):
             heard.append(event.kind)
             if event.kind == "create_done":
+                second_left.wait(LONG)
                 raise BrokenPipeError(32, "Broken pipe")
 
-        ran = run(9, listener=listen, parallelism=1, latency=0.05)
+        ran = run(9, {"a-2": [answer_the_second]}, listener=listen, parallelism=1)
         assert heard == ["run_start", "create_start", "create_done"]
         assert isinstance(ran.account.failure, BrokenPipeError)
         assert ran.account.stopped == "what happens cannot be shown: [Errno 32] Broken pipe"
@@ -396,107 +458,143 @@ class TestUnexpectedErrors:
         assert ran.account.results[1].reason == "unexpected error: ZeroDivisionError"
         assert ran.account.exit_code == 1
 
-    def test_the_others_are_seen_through(self):
+    def test_the_others_are_seen_through(self, ending):
         def explode():
-            time.sleep(0.02)
             raise SystemExit(9)
 
-        ran = run(20, {"a-2": [explode]}, parallelism=4, latency=0.05)
+        later = answer_when(ending.begun, Created("i"))
+        script = {"a-1": [later], "a-2": [explode], "a-3": [later], "a-4": [later]}
+        ran = run(20, script, parallelism=4, together=4)
         assert isinstance(ran.account.failure, SystemExit)
         assert ran.rows["p-2"] == "unknown"
-        assert sorted(ran.rows.values()).count("created") == len(ran.api.asked) - 1
+        assert sorted(ran.api.asked) == ["a-1", "a-2", "a-3", "a-4"]
+        assert list(ran.rows.values()).count("created") == 3
 
 
 class TestPaceOfARun:
+    @pytest.mark.usefixtures("slots_until_answered")
     def test_never_above_the_rate_and_in_order_again_after_it(self):
         ran = run(9, rate=Rate(3, 0.3), parallelism=5)
         times = ran.api.times
-        assert all(later - earlier >= 0.3 for earlier, later in zip(times, times[3:], strict=False))
+        assert all(later >= earlier + 0.3 for earlier, later in zip(times, times[3:], strict=False))
         assert ran.account.complete
 
+    @pytest.mark.usefixtures("slots_until_answered")
     def test_retries_count_too(self):
         script = {"a-1": [UNANSWERED] * 3, "a-2": [UNANSWERED] * 3}
         ran = run(2, script, rate=Rate(2, 0.25), parallelism=2)
         times = ran.api.times
         assert len(times) == 8
-        assert all(b - a >= 0.25 for a, b in zip(times, times[2:], strict=False))
+        assert all(b >= a + 0.25 for a, b in zip(times, times[2:], strict=False))
 
-    def test_a_slow_state_does_not_squeeze_requests_together(self):
+    @pytest.mark.usefixtures("slots_until_answered")
+    def test_a_slow_state_does_not_squeeze_requests_together(self, monkeypatch):
         """The window begins when the request leaves, not when its ``pending`` is begun."""
+        late = [0.0]
 
         class SlowLog(MemoryLog):
             def append(self, entries):
                 if entries[0].audio_id == "a-1" and entries[0].status is Status.PENDING:
-                    time.sleep(1.0)
+                    late[0] = 10_000.0  # seconds that it takes; none need pass
                 super().append(entries)
 
+        def own_clock(rate):
+            return Pace(rate, clock=lambda: time.monotonic() + late[0])
+
+        monkeypatch.setattr(sys.modules["personasync.engine.apply"], "Pace", own_clock)
         journal = []
-        api = ScriptedApi(journal=journal, latency=0.8)
-        Ran(plan_of(2), SlowLog(journal=journal), api, rate=Rate(1, 0.1), parallelism=2)
-        assert api.times[1] - api.times[0] >= 0.1
+        api = ScriptedApi(journal=journal)
+        Ran(plan_of(2), SlowLog(journal=journal), api, rate=Rate(1, 0.25), parallelism=2)
+        assert api.asked == ["a-1", "a-2"]
+        assert api.times[1] - api.times[0] >= 0.25 - 1e-6
 
     def test_one_that_is_throttled_slows_them_all_down(self):
+        throttled, slowed = [], threading.Event()
+        all_left = threading.Barrier(4, timeout=LONG)
+
+        def throttle():
+            all_left.wait()
+            throttled.append(time.monotonic())
+            return Throttled(429, "", 0.5)
+
         def answer_later():
-            time.sleep(0.15)
+            all_left.wait()
+            slowed.wait(LONG)
             return Created("i")
 
+        def listen(event):
+            if event.kind == "create_retry":
+                slowed.set()
+
         script = {f"a-{number}": [answer_later] for number in (2, 3, 4)}
-        script["a-1"] = [Throttled(429, "", 0.5)]
-        ran = run(8, script, parallelism=4)
-        gaps = [b - a for a, b in zip(ran.api.times, ran.api.times[1:], strict=False)]
-        assert sum(gap > 0.3 for gap in gaps) == 1
-        assert gaps.index(max(gaps)) < 4  # only what was in flight came in between
+        api = ScriptedApi({"a-1": [throttle], **script})
+        ran = Ran(plan_of(8), MemoryLog(), api, listener=listen, parallelism=4)
+        assert sorted(api.asked[:4]) == ["a-1", "a-2", "a-3", "a-4"]  # only what was in flight
+        assert all(sent >= throttled[0] + 0.5 for sent in api.times[4:])
+        assert len(api.times) == 9
         assert ran.account.complete
 
     def test_one_that_is_about_to_leave_is_held_back_too(self):
-        throttled = threading.Event()
+        throttled, about_to_leave, slowed = [], threading.Event(), threading.Event()
 
         class SlowLog(MemoryLog):
             def append(self, entries):
                 super().append(entries)
                 if entries[0].audio_id == "a-2" and entries[0].status is Status.PENDING:
-                    throttled.wait(5)
-                    time.sleep(0.05)
+                    about_to_leave.set()
+                    slowed.wait(LONG)
 
         def throttle():
-            throttled.set()
+            about_to_leave.wait(LONG)
+            throttled.append(time.monotonic())
             return Throttled(429, "", 0.4)
+
+        def listen(event):
+            if event.kind == "create_retry":
+                slowed.set()
 
         journal = []
         api = ScriptedApi({"a-1": [throttle]}, journal=journal)
-        Ran(plan_of(2), SlowLog(journal=journal), api, parallelism=2)
-        assert api.times[1] - api.times[0] > 0.35
+        Ran(plan_of(2), SlowLog(journal=journal), api, listener=listen, parallelism=2)
+        assert len(api.times) == 3
+        assert all(sent >= throttled[0] + 0.4 for sent in api.times[1:])
 
-    def test_the_end_of_a_run_wakes_whoever_waits_for_the_rate(self):
+    def test_the_end_of_a_run_wakes_whoever_waits_for_the_rate(self, waiting):
+        both_left = threading.Barrier(2, timeout=LONG)
+
+        def create():
+            both_left.wait()
+            return Created("i")
+
+        def refuse():
+            both_left.wait()
+            waiting.wait(LONG)
+            return Refused(401, "", stops_run=True)
+
         started = time.monotonic()
-        ran = run(9, {"a-2": [Refused(401, "", stops_run=True)]}, rate=Rate(2, 60.0), parallelism=4)
-        assert time.monotonic() - started < 5
+        script = {"a-1": [create], "a-2": [refuse]}
+        ran = run(9, script, rate=Rate(2, 2 * LONG), parallelism=4)
+        assert time.monotonic() - started < LONG
         assert len(ran.api.asked) == 2
 
-    def test_the_end_of_a_run_wakes_whoever_waits_to_try_again(self):
-        def refuse():
-            time.sleep(0.1)
-            return Refused(402, "", stops_run=True)
-
+    def test_the_end_of_a_run_wakes_whoever_waits_to_try_again(self, waiting):
+        refuse = answer_when(waiting, Refused(402, "", stops_run=True))
+        busy = Unclear("busy", 503, None, 2 * LONG)
         started = time.monotonic()
-        ran = run(2, {"a-1": [Unclear("busy", 503, None, 60.0)], "a-2": [refuse]}, retry_for=100)
-        assert time.monotonic() - started < 5
+        ran = run(2, {"a-1": [busy], "a-2": [refuse]}, retry_for=9 * LONG)
+        assert time.monotonic() - started < LONG
         assert ran.rows == {"p-1": "unknown", "p-2": "failed"}
 
-    def test_one_that_has_not_left_when_the_run_ends_never_leaves(self):
-        refused = threading.Event()
-
+    def test_one_that_has_not_left_when_the_run_ends_never_leaves(self, ending):
         class SlowLog(MemoryLog):
             def append(self, entries):
                 super().append(entries)
                 if entries[0].audio_id in ("a-2", "a-3") and entries[0].status is Status.PENDING:
-                    refused.wait(5)
-                    time.sleep(0.1)
+                    ending.at_once.wait(LONG)
 
         def refuse():
             while len(log.entries) < 4:
                 time.sleep(0.001)
-            refused.set()
             return Refused(401, "no", stops_run=True)
 
         before = known(3, status=Status.PENDING)
@@ -525,17 +623,17 @@ class TestSignals:
         yield
         for thread in threading.enumerate():
             if thread.name.startswith("worker-"):
-                thread.join(5)
+                thread.join(LONG)
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
 
     @pytest.mark.parametrize(
         ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
     )
-    def test_the_first_lets_what_is_in_flight_end_and_sends_nothing_new(self, number, code):
+    def test_the_first_lets_what_is_in_flight_end_and_sends_nothing_new(self, number, code, ending):
         def interrupt():
             os.kill(os.getpid(), number)
-            time.sleep(0.2)
+            ending.begun.wait(LONG)
             return Created("late")
 
         before = signal.getsignal(number)
@@ -551,13 +649,13 @@ class TestSignals:
         assert not ran.account.abandoned
         assert ran.told[-1] == ("run_end", None)
 
-    def test_the_first_lets_go_what_is_already_written_down_as_pending(self):
+    def test_the_first_lets_go_what_is_already_written_down_as_pending(self, ending):
         class SlowLog(MemoryLog):
             def append(self, entries):
                 super().append(entries)
                 if entries[0].status is Status.PENDING:
                     os.kill(os.getpid(), signal.SIGTERM)
-                    time.sleep(0.2)
+                    ending.begun.wait(LONG)
 
         journal = []
         api = ScriptedApi(journal=journal)
@@ -566,30 +664,44 @@ class TestSignals:
         assert {entry.status for entry in ran.log.folded().values()} == {Status.CREATED}
         assert ran.account.exit_code == 143
 
-    def test_the_first_wakes_a_run_that_waits_for_the_rate(self):
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    def test_the_first_wakes_a_run_that_waits_for_the_rate(self, waiting):
+        def listen(event):
+            if event.kind == "create_done":
+                waiting.wait(LONG)
+                os.kill(os.getpid(), signal.SIGTERM)
+
         started = time.monotonic()
-        ran = run(5, rate=Rate(1, 60.0), handle_signals=True)
-        assert time.monotonic() - started < 5
+        ran = run(5, rate=Rate(1, 2 * LONG), listener=listen, handle_signals=True)
+        assert time.monotonic() - started < LONG
         assert list(ran.rows.values()) == ["created", *["not attempted"] * 4]
 
-    def test_the_first_wakes_a_run_that_waits_to_try_again(self):
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    def test_the_first_wakes_a_run_that_waits_to_try_again(self, waiting):
+        def listen(event):
+            if event.kind == "create_retry":
+                waiting.wait(LONG)
+                os.kill(os.getpid(), signal.SIGINT)
+
         started = time.monotonic()
         ran = run(
             1,
-            {"a-1": [Unclear("down", 503, "<html>", 60.0)]},
-            retry_for=100,
+            {"a-1": [Unclear("down", 503, "<html>", 2 * LONG)]},
+            retry_for=9 * LONG,
+            listener=listen,
             handle_signals=True,
         )
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < LONG
         assert ran.rows == {"p-1": "unknown"}
         assert ran.account.exit_code == 130
 
     def test_no_connection_before_the_first_is_still_a_failure(self):
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-        ran = run(1, {"a-1": [NotSent("refused")] * 999}, retry_for=100, handle_signals=True)
+        def listen(event):
+            if event.kind == "create_retry" and event.attempt == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        script = {"a-1": [NotSent("refused")] * 9999}
+        ran = run(1, script, retry_for=9 * LONG, listener=listen, handle_signals=True)
         assert ran.rows == {"p-1": "failed"}
+        assert ran.account.exit_code == 130
 
     @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
     def test_the_second_leaves_at_once(self, second):
@@ -598,14 +710,14 @@ class TestSignals:
         def interrupt():
             deliver(signal.SIGINT)
             deliver(second)
-            release.wait(20)
+            release.wait(LONG)
             return UNANSWERED
 
         started = time.monotonic()
         ran = run(9, {"a-1": [interrupt]}, parallelism=1, handle_signals=True)
         took = time.monotonic() - started
         release.set()
-        assert took < 2
+        assert took < LONG / 2
         assert ran.account.abandoned
         assert ran.account.exit_code == 130
         assert ran.rows["p-1"] == "unknown"
@@ -617,32 +729,36 @@ class TestSignals:
     def test_two_that_come_while_the_main_thread_is_busy_are_two(self):
         release = threading.Event()
 
-        def unanswered():
-            release.wait(5)
-            return UNANSWERED
+        script = b"""
+            sleep 0.1  # until pclose() waits
+            kill -INT %d
+            until grep -q "^ShdPnd:.0*$" /proc/%d/status; do :; done  # as deliver()
+            kill -INT %d
+        """
 
         def listen(event):
             if event.kind == "create_start":  # pclose() waits in C, whatever signals come
-                pid = os.getpid()
-                libc.pclose(libc.popen(b"kill -INT %d; sleep 0.2; kill -INT %d" % (pid, pid), b"r"))
+                libc.pclose(libc.popen(script % ((os.getpid(),) * 3), b"r"))
 
         libc = ctypes.CDLL(None)
         libc.popen.restype = ctypes.c_void_p
         libc.pclose.argtypes = [ctypes.c_void_p]
-        ran = run(1, {"a-1": [unanswered]}, listener=listen, handle_signals=True)
+        ran = run(1, {"a-1": [answer_when(release)]}, listener=listen, handle_signals=True)
         release.set()
         assert ran.account.abandoned
         assert ran.rows == {"p-1": "unknown"}
 
-    def test_the_second_still_lets_an_answer_that_is_here_reach_the_disk(self):
+    def test_the_second_still_lets_an_answer_that_is_here_reach_the_disk(self, monkeypatch, ending):
         class SlowLog(MemoryLog):
             def append(self, entries):
                 if entries[0].status is Status.CREATED:
                     deliver(signal.SIGINT)
                     deliver(signal.SIGTERM)
-                    time.sleep(0.3)
+                    ending.at_once.wait(LONG)
+                    time.sleep(0.1)  # for a run that does not wait to be gone
                 super().append(entries)
 
+        monkeypatch.setattr(sys.modules["personasync.engine.apply"], "_LAST_WORDS_SECONDS", LONG)
         journal = []
         api = ScriptedApi(journal=journal)
         ran = Ran(plan_of(3), SlowLog(journal=journal), api, parallelism=1, handle_signals=True)
@@ -657,7 +773,7 @@ class TestSignals:
         def interrupt():
             for _ in range(3):
                 deliver(signal.SIGTERM)
-            release.wait(20)
+            release.wait(LONG)
             return UNANSWERED
 
         ran = run(1, {"a-1": [interrupt]}, handle_signals=True)
@@ -689,10 +805,10 @@ class TestSignals:
         assert ran.account.complete
         assert ran.account.signal is None
 
-    def test_without_handlers_of_ours_ctrl_c_still_ends_the_run_in_order(self):
+    def test_without_handlers_of_ours_ctrl_c_still_ends_the_run_in_order(self, ending):
         def interrupt():
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.2)
+            ending.begun.wait(LONG)
             return Created("late")
 
         ran = run(9, {"a-1": [interrupt]}, parallelism=1)
@@ -701,21 +817,29 @@ class TestSignals:
         assert ran.account.exit_code == 130
         assert ran.told[-1] == ("run_end", None)
 
-    def test_ctrl_c_while_the_first_worker_starts_does_not_leave_it_behind(self, monkeypatch):
-        start = threading.Thread.start
+    def test_ctrl_c_while_the_first_worker_starts_does_not_leave_it_behind(
+        self, monkeypatch, ending
+    ):
+        start, first_left = threading.Thread.start, threading.Event()
 
         def interrupted(thread):
             start(thread)
             if thread.name == "worker-0":
+                first_left.wait(LONG)
                 raise KeyboardInterrupt
 
+        def answer():
+            first_left.set()
+            ending.begun.wait(LONG)
+            return Created("i")
+
         monkeypatch.setattr(threading.Thread, "start", interrupted)
-        ran = run(20, parallelism=4, latency=0.3)
+        ran = run(20, {"a-1": [answer]}, parallelism=4)
         assert list(ran.rows.values()) == ["created", *["not attempted"] * 19]
         assert ran.account.exit_code == 130
         assert not ran.account.abandoned
 
-    def test_ctrl_c_in_a_listener_ends_the_run_in_order(self):
+    def test_ctrl_c_in_a_listener_ends_the_run_in_order(self, ending):
         heard = []
 
         def listen(event):
@@ -723,9 +847,10 @@ class TestSignals:
             if event.kind == "create_start" and len(heard) == 2:
                 raise KeyboardInterrupt
 
-        ran = run(9, listener=listen, parallelism=1, latency=0.05)
+        script = {"a-1": [answer_when(ending.begun, Created("i"))]}
+        ran = run(9, script, listener=listen, parallelism=1)
         assert ran.account.signal == signal.SIGINT
-        assert len(ran.api.asked) < 9
+        assert ran.api.asked == ["a-1"]
         assert heard[-1] == "run_end"
 
     def test_a_message_that_ctrl_c_swallowed_is_not_waited_for(self, monkeypatch):

@@ -167,6 +167,17 @@ def test_a_file_that_was_cut_short_takes_nothing(appender, file):
     assert file.read_bytes() == b""
 
 
+def test_a_file_that_something_else_wrote_to_takes_nothing(appender, file):
+    appender.append(b"one\n")
+    assert appender.intact()
+    with file.open("ab") as other:
+        other.write(b"junk")
+    assert not appender.intact()
+    with pytest.raises(OSError, match="written to by something else"):
+        appender.append(b"two\n")
+    assert file.read_bytes() == b"start\none\njunk"
+
+
 def test_a_deleted_folder_is_an_error(appender, file):
     file.unlink()
     file.parent.rmdir()

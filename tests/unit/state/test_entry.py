@@ -174,14 +174,16 @@ def test_every_truncation_of_a_line_gives_up_what_it_still_holds(written):
     known = None
     if written.persona_id is not None:
         known = _whole_string_end(line, "personaId", written.persona_id)
-    named = _whole_string_end(line, "key", written.key)
+    named = _whole_string_end(line, "audioId", written.audio_id)
+    keyed = _whole_string_end(line, "key", written.key)
     for cut in range(len(line)):
         found = salvage(line[:cut])
         if cut < named:
             assert found is None
             continue
         assert found is not None
-        assert (found.audio_id, found.key) == (written.audio_id, written.key)
+        key = written.key if cut >= keyed else written.audio_id
+        assert (found.audio_id, found.key) == (written.audio_id, key)
         has_id = known is not None and cut >= known
         assert found.persona_id == (written.persona_id if has_id else None)
         if found.persona_id:
@@ -227,14 +229,15 @@ def test_an_id_is_kept_though_the_rest_makes_no_sense():
 @example(b'{"format":"personasync.state/1","lineage":"l"')
 @example(b'{"audioId":"a","key":1,"status":"created","personaId":"i"')
 def test_no_junk_makes_salvage_raise_or_invent(junk):
-    assert salvage(junk) is None
+    found = salvage(junk)
+    assert found is None or (found.audio_id.encode() in junk and found.persona_id is None)
 
 
 def test_salvage_is_linear_in_the_length_of_a_line():
     junk = b'{"audioId":"a","key":"k"' + b',"x":1' * 400_000 + b',"personaId":"i'
-    started = time.monotonic()
+    begun = time.process_time()
     assert salvage(junk) == Entry("a", "k", Status.PENDING)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - begun < 30
 
 
 def test_every_status_and_origin_can_be_read():

@@ -424,7 +424,9 @@ class TestCompacting:
         assert path.read_bytes() == HEAD + lines(created(1, extra={"later": [None]}))
 
     @settings(
-        max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+        max_examples=40,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     @given(st.lists(entries(audio_ids=st.sampled_from(["a", "b", "c"])), max_size=8))
     def test_it_changes_nothing_that_is_known_and_is_done_once(self, path, known):

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -175,6 +176,12 @@ def test_where_no_lock_can_be_had_is_an_error(path):
     with pytest.raises(StateError) as caught, hold(path):
         raise AssertionError("held")
     assert caught.value.message == f"cannot lock the state {path}: there is no such folder"
+
+
+def test_where_no_lock_file_can_be_made_nobody_holds_the_state():
+    with pytest.raises(StateError) as caught, hold(Path("/proc/self/fd/state.jsonl")):
+        pass
+    assert not isinstance(caught.value, StateLockedError)
 
 
 def test_a_folder_that_is_not_there_is_not_made(path):

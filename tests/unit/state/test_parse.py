@@ -52,7 +52,7 @@ def test_every_truncation_loads_as_what_it_means_or_is_refused():
         assert parsed.torn == data.rpartition(b"\n")[2]
         # Whatever names an audio is still there, and an ID that is still there is still known.
         for known in FEW[whole : whole + 1]:
-            if f'"key":"{known.key}"'.encode() in parsed.torn:
+            if f'"audioId":"{known.audio_id}"'.encode() in parsed.torn:
                 assert parsed.all_entries[whole].audio_id == known.audio_id
             if known.persona_id and f'"{known.persona_id}"'.encode() in parsed.torn:
                 assert parsed.all_entries[whole].persona_id == known.persona_id

@@ -152,6 +152,12 @@ def test_one_that_cannot_be_read_is_an_error_that_names_it(rescue, beside):
     assert caught.value.message == f"cannot read the rescue file {beside}: Is a directory"
 
 
+def test_a_pipe_is_an_error_and_not_waited_for(rescue, beside):
+    os.mkfifo(beside)
+    with pytest.raises(StateError, match="it is a pipe"):
+        rescue.read()
+
+
 def test_a_link_beside_the_state_is_not_written_through(rescue, beside, tmp_path, temporary):
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
