@@ -23,9 +23,11 @@ def run() -> NoReturn:
     sys.unraisablehook = _interrupt_again
     try:
         from personasync.cli.main import main
-    except KeyboardInterrupt:  # Ctrl-C while Python was still loading the command
-        sys.exit(130)
-    _leave(main(sys.argv[1:]))
+
+        code = main(sys.argv[1:])
+    except KeyboardInterrupt:  # before the command had begun to deal with it, or had just done so
+        code = 130
+    _leave(code)
 
 
 def _leave(code: int) -> NoReturn:

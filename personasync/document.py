@@ -646,7 +646,7 @@ def _number(kind: str, text: str) -> Value:
         if not digits.strip("+-").removeprefix("0x").removeprefix("0b"):
             return text
         value = int(digits, {"int": 10, "hex": 16, "octal": 8, "binary": 2}[kind])
-    if not math.isfinite(value) or abs(value) >= _LARGEST:
+    if abs(value) >= _LARGEST or not math.isfinite(value):  # in this order: ints know no isfinite
         return Odd(Oddity.TOO_LARGE, text)
     if kind in _ODD_NUMBERS:
         return Odd(_ODD_NUMBERS[kind], text, value)

@@ -155,15 +155,17 @@ def refuse_unsafe(plan: Plan, *, strict: bool = False, max_creates: int | None =
     spends = sum(action.kind in SPENDING for action in plan.actions)
     if max_creates is not None and spends > max_creates:
         raise PlanError(
-            f"the plan would create {spends} personas, and at most {max_creates} are allowed",
+            f"the plan would create {spends} persona{'s' if spends > 1 else ''},"
+            f" and at most {max_creates} are allowed",
             hint="raise --max-creates (or settings.maxCreates), or choose some with --target",
         )
     attention = [action for action in plan.actions if action.kind in ATTENTION]
     if strict and attention:
         keys = ", ".join(f"{action.key} ({action.kind})" for action in attention[:5])
+        need = "needs" if len(attention) == 1 else "need"
         more = f" and {len(attention) - 5} more" if len(attention) > 5 else ""
         raise PlanError(
-            f"--strict: {len(attention)} of the plan's rows need attention: {keys}{more}",
+            f"--strict: {len(attention)} of the plan's rows {need} attention: {keys}{more}",
             hint="settle them, or leave out --strict",
         )
 

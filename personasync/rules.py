@@ -10,7 +10,7 @@ from typing import Any, Final
 from personasync.diagnostics import Diagnostic, Place, Related, Severity
 from personasync.document import Document, Map
 from personasync.explain import shown
-from personasync.model import DEFAULT_VOCAL_END, DEFAULT_VOCAL_START
+from personasync.model import DEFAULT_VOCAL_END, DEFAULT_VOCAL_START, is_persona_id
 
 SHORTEST_SEGMENT: Final = 10
 """Seconds; what the API's later documentation asks for at least (api.md §2)."""
@@ -36,7 +36,7 @@ _UNSEEN: Final = re.compile(
 )
 _HASH: Final = re.compile(rb"#(?<=[ \t]#)(?=[^\s#])")  # what begins with a literal is found fast
 _PLACEHOLDER_ID: Final = re.compile(
-    r".*(?:\*\*|…|\.\.\.|<.*>).*|x+(?:-x+)*|todo|tbd|fixme|change-?me|placeholder"
+    r"(?=.*(?:\*\*|…|\.\.\.)).*|[^<]*<.*>.*|x+(?:-x+)*|todo|tbd|fixme|change-?me|placeholder"
     r"|your[-_]?\w*[-_]?id",
     re.IGNORECASE | re.DOTALL,
 )
@@ -136,12 +136,13 @@ def cut_by_comments(document: Document, personas: Map) -> Iterator[Diagnostic]:
 def _plain_ends(data: bytes) -> set[tuple[int, int]]:
     """Return line and column where text without quotes ends before a ``#`` and no space."""
     ends = set()
-    line, position = 1, 0
+    line, position, found = 1, 0, 0
     for match in _HASH.finditer(data):
         breaks = data.count(b"\n", position, match.start())
-        if position and not breaks:
-            continue  # only the first on a line can begin a comment
         line, position = line + breaks, match.start()
+        if line == found:
+            continue  # only the first on a line can begin a comment
+        found = line
         before = data[data.rfind(b"\n", 0, position) + 1 : position].decode().rstrip()
         if before and before[-1] not in "\"'":
             ends.add((line, len(before) + 1))
@@ -234,6 +235,14 @@ def _id(entry: Entry, field: str, value: str) -> Iterator[Diagnostic]:
     unseen = _UNSEEN.search(value)
     if unseen:
         yield _problem(entry, field, "unseen-character", _holds(unseen[0]), "type it anew")
+    elif field == "personaId" and not is_persona_id(value):  # the schema has seen to the rest
+        yield _problem(
+            entry,
+            field,
+            "workflow-command",
+            f"is a command to a CI log, no ID: {shown(value)}",
+            "copy the ID again, just as the API gave it",
+        )
 
 
 def _text(entry: Entry, field: str, text: str) -> Iterator[Diagnostic]:

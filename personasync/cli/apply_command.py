@@ -18,6 +18,7 @@ from personasync.cli.group import Command
 from personasync.cli.options import (
     DURATION,
     RATE,
+    TIMEOUT,
     api_options,
     lock_option,
     option,
@@ -29,7 +30,7 @@ from personasync.cli.progress import listening, tell_once_more, told_to_the_end
 from personasync.cli.workspace import Workspace
 from personasync.credentials import FILE_VARIABLE, KEY_VARIABLE, ApiKey, read_api_key
 from personasync.engine import DEFAULT_RATE, ApplyOptions, PersonaApi, apply
-from personasync.errors import ConfigurationError, PersonasyncError, StateError
+from personasync.errors import ConfigurationError, PersonasyncError, StateError, UsageError
 from personasync.events import Account, EventKind
 from personasync.model import SANDBOX_API, PersonaRequest, Settings
 from personasync.outcome import Outcome
@@ -90,10 +91,10 @@ class _Timeouts:
     help="Time without a usable answer.",
 )
 @option(
-    "--connect-timeout", type=DURATION, default="10s", show_default=True, help="Time to connect."
+    "--connect-timeout", type=TIMEOUT, default="10s", show_default=True, help="Time to connect."
 )
 @option(
-    "--read-timeout", type=DURATION, default="60s", show_default=True, help="Time for an answer."
+    "--read-timeout", type=TIMEOUT, default="60s", show_default=True, help="Time for an answer."
 )
 @lock_option
 @selection_options
@@ -122,9 +123,14 @@ def command(
     timeouts = _Timeouts(connect_timeout, read_timeout)
     console = workspace.console
     with told_to_the_end(console, output_format) as told:
-        workspace.check_options()
-        saved = _read_plan(plan_file) if plan_file else None
+        saved = None if plan_file is None else _read_plan(plan_file)
         workspace = _follow(workspace, saved)
+        workspace.check_options()
+        if saved is not None and (target or exclude):
+            raise UsageError(
+                "a saved plan is carried out whole: --target and --exclude do not go with it",
+                hint=f"narrow the plan when it is saved: personasync plan --out {plan_file}",
+            )
         manifest = workspace.load_manifest(strict=strict)
         options = _options(manifest.settings, parallelism, rate_limit, retry_for)
         log = workspace.log()
@@ -150,6 +156,11 @@ def command(
 
 
 def _read_plan(name: str) -> SavedPlan:
+    if not name:
+        raise UsageError(
+            "the name of the plan is empty",
+            hint="name a saved plan, or leave it out to apply the manifest",
+        )
     try:
         with Path(name).open("rb") as file:
             text = file.read(_PLAN_FILE_LIMIT).decode("utf-8", "replace")

@@ -12,6 +12,7 @@ from typing import Final, TextIO
 import click
 
 from personasync.render.layout import defuse
+from personasync.render.text import tame
 
 _PLAIN_WIDTH: Final = 100
 
@@ -26,7 +27,9 @@ class Console:
 
     def result(self, text: str) -> None:
         """Print a result."""
-        click.echo(text, nl=not text.endswith("\n"), color=self.color(sys.stdout))
+        styled = self.color(sys.stdout)
+        text = tame(text, styled=styled)
+        click.echo(text, nl=not text.endswith("\n"), color=styled)
 
     def say(self, text: str) -> None:
         """Remark on something, unless quiet."""
@@ -35,8 +38,9 @@ class Console:
 
     def complain(self, text: str) -> None:
         """Say what must be seen even when quiet; a CI log takes none of it for a command."""
-        text = "".join(map(defuse, text.splitlines(keepends=True)))
-        click.echo(text, nl=not text.endswith("\n"), err=True, color=self.color(sys.stderr))
+        styled = self.color(sys.stderr)
+        text = "".join(map(defuse, tame(text, styled=styled).splitlines(keepends=True)))
+        click.echo(text, nl=not text.endswith("\n"), err=True, color=styled)
 
     def color(self, stream: TextIO | None) -> bool:
         """Whether a stream is shown colours."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 import click
 
@@ -16,13 +14,12 @@ from personasync.cli.options import api_options, lock_option, option, shared_opt
 from personasync.cli.records import Record, find, optional_manifest, records
 from personasync.cli.workspace import Workspace
 from personasync.errors import PersonasyncError
-from personasync.model import Manifest
+from personasync.model import Manifest, is_persona_id
 from personasync.plan import sent_request
 from personasync.render.commands import command_line
-from personasync.render.layout import answered_id, defuse
+from personasync.render.layout import answered_id
+from personasync.render.text import printable
 from personasync.state import Entry, Origin, State, Status
-
-_PERSONA_ID: Final = re.compile(r"[!-~]{1,256}")
 
 
 @click.command(
@@ -42,7 +39,7 @@ _PERSONA_ID: Final = re.compile(r"[!-~]{1,256}")
 def command(workspace: Workspace, key: str, persona_id: str, force: bool) -> int:
     """Record an ID that is already known. No request is made; KEY may be an audioId."""
     workspace.check_options()
-    if not _PERSONA_ID.fullmatch(persona_id) or defuse(persona_id) != persona_id:
+    if not is_persona_id(persona_id):
         raise click.BadParameter(
             "an ID is printable ASCII without spaces, 256 characters at most, and no CI command",
             param_hint="PERSONA_ID",
@@ -57,7 +54,7 @@ def command(workspace: Workspace, key: str, persona_id: str, force: bool) -> int
         record = find(records(manifest, state), key, options=workspace.options)
         if record.persona_id == persona_id and record.entry and record.entry.key == record.key:
             workspace.console.say(
-                f"{record.key} is recorded with this ID already; nothing was changed."
+                f"{printable(record.key)} is recorded with this ID already; nothing was changed."
             )
             return 0
         objections = list(_objections(record, persona_id, manifest, state))
@@ -65,8 +62,8 @@ def command(workspace: Workspace, key: str, persona_id: str, force: bool) -> int
             raise _refusal(objections, key, persona_id, workspace.options)
         log.append([_entry(record, persona_id)])
     for objection in objections:
-        workspace.console.say(f"Note: recorded by force, although {objection.message}.")
-    workspace.console.result(f"{record.key}: imported {persona_id}")
+        workspace.console.say(f"Note: recorded by force, although {printable(objection.message)}.")
+    workspace.console.result(f"{printable(record.key)}: imported {persona_id}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -74,11 +75,13 @@ def main(args: Sequence[str]) -> int:
             stream.reconfigure(errors="backslashreplace")  # a log in ASCII is no reason to fail
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        return _finish(_run(args))
+        code = _finish(_run(args))
+        _ignore_signals()
     except (KeyboardInterrupt, Terminated, Exception) as error:  # noqa: BLE001 - words, not a traceback
         _ignore_signals()
         _tell(error, args)
-        return exit_code_of(error)
+        code = exit_code_of(error)
+    return code
 
 
 def _ignore_signals() -> None:
@@ -108,7 +111,9 @@ def _tell(error: BaseException, args: Sequence[str]) -> None:
         case BrokenPipeError():
             _give_up_stdout()
         case click.ClickException():
-            error.show()
+            said = io.StringIO()
+            error.show(said)
+            _complain(said.getvalue())
         case PersonasyncError():
             _say_error(error, args)
         case OSError():
@@ -168,8 +173,10 @@ def _terminate(_number: int, _frame: Any) -> NoReturn:
 
 
 def _complain(text: str) -> None:
+    from personasync.cli.console import Console
+
     try:
-        click.echo(text, err=True)
+        Console(no_color=True).complain(text)
     except OSError:
         return  # nobody is left to hear it
 

@@ -4,29 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
 from personasync.cli.completion import complete_key
 from personasync.cli.console import Console
 from personasync.cli.workspace import Workspace
-from personasync.units import Rate, parse_duration
+from personasync.units import Rate, format_duration, parse_duration
+
+_LONGEST_SECONDS: Final = 500 * 3600.0
+"""More than anyone waits; a socket counts milliseconds, and no more than 596 hours of them."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class DurationType(click.ParamType[Any]):
-    """A duration such as ``30s``; its value is in seconds."""
+    """A duration such as ``30s``, at least ``least`` seconds long; its value is in seconds."""
 
     name = "duration"
+
+    def __init__(self, least: float = 0.0) -> None:
+        self._least = least
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Read the text, once."""
         try:
-            return value if isinstance(value, float) else parse_duration(str(value))
+            seconds = value if isinstance(value, float) else parse_duration(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if not self._least <= seconds <= _LONGEST_SECONDS:
+            shortest, longest = format_duration(self._least), format_duration(_LONGEST_SECONDS)
+            self.fail(f"{value!r} is not between {shortest} and {longest}", param, ctx)
+        return seconds
 
 
 class RateType(click.ParamType[Any]):
@@ -43,6 +53,7 @@ class RateType(click.ParamType[Any]):
 
 
 DURATION = DurationType()
+TIMEOUT = DurationType(least=0.001)
 RATE = RateType()
 
 

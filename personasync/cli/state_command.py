@@ -29,6 +29,7 @@ from personasync.model import Manifest
 from personasync.plan import CONFLICT_CODE
 from personasync.render.commands import command_line
 from personasync.render.entries import LIST_FORMATS, SHOW_FORMATS, Shown
+from personasync.render.text import printable
 from personasync.state import Entry, LogContents, State, Status
 
 _KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -189,9 +190,11 @@ def mv_command(workspace: Workspace, key: str, new_key: str) -> int:
         return replace(entry, key=new_key)
 
     if _edit(workspace, key, edit) is None:
-        workspace.console.say(f"{key} is recorded as {new_key} already; nothing was changed.")
+        workspace.console.say(
+            f"{printable(key)} is recorded as {new_key} already; nothing was changed."
+        )
         return 0
-    workspace.console.result(f"{key}: now recorded as {new_key}")
+    workspace.console.result(f"{printable(key)}: now recorded as {new_key}")
     workspace.console.say("Give it the same key in the manifest, or the next apply renames it.")
     return 0
 
@@ -216,10 +219,11 @@ def _in_view(entry: Entry) -> bool:
 
 @command.command("rm", epilog="\b\nExample:\n  personasync state rm neon-siren")
 @click.argument("key", shell_complete=complete_recorded_key)
+@option("--force", is_flag=True, environment=False, help="A pending one as well: give it up.")
 @lock_option
 @api_options
 @shared_options
-def rm_command(workspace: Workspace, key: str) -> int:
+def rm_command(workspace: Workspace, key: str, force: bool) -> int:
     """Drop a persona from view; KEY may be an audioId.
 
     Its ID is kept, and adopted again if it comes back to the manifest.
@@ -227,7 +231,7 @@ def rm_command(workspace: Workspace, key: str) -> int:
 
     def edit(_known: Sequence[Record], entry: Entry) -> Entry | None:
         match entry.status:
-            case Status.PENDING:
+            case Status.PENDING if not force:
                 raise _still_pending(entry, workspace.options)
             case Status.FORGOTTEN:
                 return None
@@ -238,12 +242,15 @@ def rm_command(workspace: Workspace, key: str) -> int:
 
     dropped = _edit(workspace, key, edit)
     if dropped is None:
-        workspace.console.say(f"{key} was dropped from view before; nothing was changed.")
+        workspace.console.say(
+            f"{printable(key)} was dropped from view before; nothing was changed."
+        )
         return 0
-    workspace.console.result(f"{key}: dropped from view")
+    workspace.console.result(f"{printable(key)}: dropped from view")
     if dropped.persona_id:
         workspace.console.say(
-            f"Its ID, {dropped.persona_id}, is kept: back in the manifest, it needs no request."
+            f"Its ID, {printable(dropped.persona_id)}, is kept: back in the manifest, it needs no"
+            " request."
         )
     elif dropped.code == CONFLICT_CODE:
         workspace.console.say(
@@ -257,10 +264,12 @@ def _still_pending(entry: Entry, options: Sequence[str]) -> PersonasyncError:
     apply = command_line("apply", options=options)
     show = command_line("state show", entry.audio_id, flags=form, options=options)
     record = command_line("import", entry.audio_id, "PERSONA_ID", options=options)
+    drop = command_line("state rm", entry.audio_id, flags=["--force"], options=options)
     return PersonasyncError(
         f"{entry.key!r} is pending: its persona may exist, and its ID is not known yet",
         hint=f"settle it first: with it in the manifest, as this prints it: {show};"
-        f" then this asks again, which is safe: {apply}; or, if you know the ID: {record}",
+        f" then this asks again, which is safe: {apply}; or, if you know the ID: {record};"
+        f" or, if its persona surely does not exist: {drop}",
     )
 
 

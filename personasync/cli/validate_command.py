@@ -10,6 +10,7 @@ from personasync.cli.workspace import Workspace
 from personasync.errors import ManifestError
 from personasync.manifest import load_manifest
 from personasync.render.diagnostics import DIAGNOSTIC_FORMATS
+from personasync.render.text import printable
 
 
 @click.command(
@@ -36,7 +37,7 @@ def command(workspace: Workspace, output_format: str, strict: bool) -> int:
         manifest = workspace.load_manifest(strict=strict)
         count = len(manifest.personas)
         personas = "1 persona" if count == 1 else f"{count} personas"
-        console.say(f"The manifest is valid: {personas} in {', '.join(manifest.files)}.")
+        console.say(f"The manifest is valid: {personas} in {printable(', '.join(manifest.files))}.")
         return 0
     try:
         diagnostics = load_manifest(workspace.manifest_paths).warnings

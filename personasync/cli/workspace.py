@@ -51,7 +51,10 @@ class Workspace:
     def state_path(self) -> Path:
         """The state file: the one named, else beside the first manifest."""
         if self.state is not None:
-            return Path(self.state)
+            path = Path(self.state)
+            if not path.name:
+                raise UsageError(f"--state {self.state!r} names no file", hint="name a file")
+            return path
         first = Path(self.manifest_paths[0])
         folder = first if first.is_dir() else first.parent
         return folder / (SANDBOX_STATE_NAME if self.sandbox else STATE_NAME)

@@ -10,11 +10,14 @@ from itertools import groupby
 from typing import Final, TypeAlias
 
 from personasync.events import Account, PersonaResult, Result
+from personasync.render.commands import command_line
 from personasync.render.layout import Style, answered_id, import_command, page, paint, wrap
 from personasync.render.text import printable
 
 _REASON_LIMIT: Final = 500
-_RUN_AGAIN: Final = "then run `{command} apply` again"
+_GLUE: Final = "\x1f"
+"""Stands for the spaces of a command, which no line break may part."""
+
 _Record: TypeAlias = Callable[[str, str | None], str]
 
 
@@ -51,10 +54,12 @@ _REFUSALS: Final[Mapping[int, tuple[str, str]]] = {
 """What a code means in a musician's words, and what to do about it (api.md §1 and §2)."""
 
 
+_REFUSED_FOR_GOOD: Final = frozenset({400, 404, 413, 422, 451})
+
+
 def render_account(
     account: Account,
     *,
-    command: str = "personasync",
     options: Sequence[str] = (),
     color: bool = False,
     width: int = 100,
@@ -62,15 +67,16 @@ def render_account(
     """Return the account of a run; it ends with the one line of design.md §6 and a newline.
 
     Every persona that is not recorded is named, with the remedy; those with
-    the same reason share it. ``command`` is how the tool was called, and
-    ``options`` are those that `import` must be given again.
+    the same reason share it. ``options`` are those that the commands it shows
+    must be given again.
     """
     blocks: list[list[str]] = []
     ended = _ended_early(account)
     if ended:
         blocks.append(wrap(ended, width, hanging="  "))
-    record = partial(import_command, command=command, options=options)
-    blocks += [_block(group, record, color, width) for group in _groups(account, command)]
+    record = partial(import_command, options=options)
+    again = command_line("apply", options=options).replace(" ", _GLUE)
+    blocks += [_block(group, record, color, width) for group in _groups(account, again)]
     style = Style.GREEN if account.complete else Style.YELLOW
     blocks.append([paint(summary_line(account), style, color)])
     return page(line for block in blocks for line in (*block, ""))[:-1]
@@ -102,27 +108,38 @@ def _ended_early(account: Account) -> str:
     return f"Interrupted by {name}" + (f": {stopped}" if stopped and name not in stopped else ".")
 
 
-def _groups(account: Account, command: str) -> Iterator[_Group]:
+def _groups(account: Account, again: str) -> Iterator[_Group]:
     """Yield what was not done, the gravest first."""
     rescued = [row for row in account.results if row.rescued is not None]
     open_rows = [row for row in account.results if row.rescued is None]
     yield from _rescued(rescued)
     failed = [row for row in open_rows if row.result is Result.FAILED]
-    yield from _failed(failed, command)
+    yield from _failed(failed, again)
     yield from _conflicts([row for row in open_rows if row.result is Result.CONFLICT])
+    unknown = [row for row in open_rows if row.result is Result.UNKNOWN]
+    waiting = [row for row in open_rows if row.result is Result.NOT_ATTEMPTED]
     settle = "settle what stopped the run, then " if account.refused else ""
-    for result, title, remedy in (
+    for title, remedy, rows in (
         (
-            Result.UNKNOWN,
             "Unknown: a request was sent, and no answer told whether the persona was made.",
-            f"run `{command} apply` again: it asks again, and since the API makes a persona only"
+            f"run `{again}` again: it asks again, and since the API makes a persona only"
             " once for an audio, that is safe",
+            [row for row in unknown if not _refused_now(row)],
         ),
-        (Result.NOT_ATTEMPTED, "Not attempted.", f"{settle}run `{command} apply` again"),
+        (
+            "Unknown: the API refuses it now, but an earlier request may have made the persona.",
+            f"correct what it refuses, then run `{again}` again; or, if the persona surely does not"
+            " exist, give it up with `personasync state rm KEY --force`",
+            [row for row in unknown if _refused_now(row)],
+        ),
+        ("Not attempted.", f"{settle}run `{again}` again", waiting),
     ):
-        rows = tuple(row for row in open_rows if row.result is result)
         if rows:
-            yield _Group(title, remedy, rows)
+            yield _Group(title, remedy, tuple(rows))
+
+
+def _refused_now(row: PersonaResult) -> bool:
+    return row.entry is not None and row.entry.code in _REFUSED_FOR_GOOD
 
 
 def _rescued(rows: Iterable[PersonaResult]) -> Iterator[_Group]:
@@ -143,14 +160,14 @@ def _rescued_to(row: PersonaResult) -> str:
     return row.rescued or ""
 
 
-def _failed(rows: Iterable[PersonaResult], command: str) -> Iterator[_Group]:
+def _failed(rows: Iterable[PersonaResult], again: str) -> Iterator[_Group]:
     by_code: dict[int | None, list[PersonaResult]] = {}
     for row in rows:
         by_code.setdefault(row.entry.code if row.entry else None, []).append(row)
     for code, members in by_code.items():
         meaning, remedy = _refusal(code)
-        again = f"{remedy}, {_RUN_AGAIN.format(command=command)}"
-        yield _Group(f"Failed: {meaning}.", again, tuple(members))
+        remedy = f"{remedy}, then run `{again}` again"
+        yield _Group(f"Failed: {meaning}.", remedy, tuple(members))
 
 
 def _refusal(code: int | None) -> tuple[str, str]:
@@ -179,7 +196,8 @@ def _conflicts(rows: Sequence[PersonaResult]) -> Iterator[_Group]:
 def _block(group: _Group, record: _Record, color: bool, width: int) -> list[str]:
     lines = wrap(group.title, width, hanging="  ")
     lines = [paint(line, Style.BOLD, color) for line in lines]
-    lines += wrap(f"To mend it: {group.remedy}.", width, indent="  ", hanging="    ")
+    remedy = wrap(f"To mend it: {group.remedy}.", width, indent="  ", hanging="    ")
+    lines += [line.replace(_GLUE, " ") for line in remedy]
     by_reason: dict[str, list[PersonaResult]] = {}
     for row in group.rows:
         by_reason.setdefault(printable(row.reason or "", _REASON_LIMIT), []).append(row)

@@ -119,9 +119,7 @@ def shell_word(text: str) -> str:
     return f"$'{printable(escaped)}'"
 
 
-def import_command(
-    key: str, persona_id: str | None, *, command: str = "personasync", options: Sequence[str] = ()
-) -> str:
+def import_command(key: str, persona_id: str | None, *, options: Sequence[str] = ()) -> str:
     """Return the command that records an ID; ``PERSONA_ID`` stands for one not known.
 
     ``options`` are those, such as ``--state FILE``, that it must be given
@@ -131,7 +129,11 @@ def import_command(
     given = [shell_word(option) for option in options]
     looks_like_option = any(word.startswith("-") for word in words)
     return " ".join(
-        [command, "import", *([*given, "--", *words] if looks_like_option else [*words, *given])]
+        [
+            "personasync",
+            "import",
+            *([*given, "--", *words] if looks_like_option else [*words, *given]),
+        ]
     )
 
 

@@ -14,6 +14,10 @@ _UNSAFE: Final = re.compile(
     "\U000e0000-\U000e007f"  # tag characters: whole sentences that nobody sees
     "]"
 )
+_STEERING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_STEERING_BUT_STYLES: Final = re.compile(
+    "[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\\[[0-9;]*m)"
+)
 _SHORT_ESCAPES: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
@@ -41,6 +45,15 @@ def printable(text: str, limit: int | None = None) -> str:
     if len(head) <= limit and len(text) <= limit:
         return head
     return _cut(text[:limit], limit)
+
+
+def tame(text: str, *, styled: bool) -> str:
+    """Return a text of several lines in which nothing steers a terminal: the last defence.
+
+    Line breaks and tabs stay, and the codes of styles where it is ``styled``.
+    Whatever names something of unknown origin goes through ``printable`` before.
+    """
+    return (_STEERING_BUT_STYLES if styled else _STEERING).sub(_escape, text)
 
 
 def _cut(text: str, limit: int) -> str:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -445,7 +446,9 @@ def test_every_prefix_of_a_manifest_loads_or_says_why() -> None:
     | st.binary(max_size=8),
 )
 @settings(
-    max_examples=600, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=600,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
 )
 def test_every_slip_in_a_manifest_loads_or_says_why(start: int, cut: int, put: bytes) -> None:
     _outcome(VALID[:start] + put + VALID[start + cut :])
@@ -462,3 +465,40 @@ def test_a_character_in_two_halves_is_told_as_such(tmp_path: Path) -> None:
         r"\ud83c\udfb5 is one character in two halves, as JSON writes it and YAML does not"
     )
     assert problem.hint == r"write 🎵 itself, or \U0001f3b5"
+
+
+@pytest.mark.parametrize(
+    ("before", "audio"),
+    [
+        ("# x" + " #a" * 700_000, "audio-1"),
+        ("", "<" * 2_000_000),
+        ("", "your-" * 400_000),
+        ("", "x-" * 1_000_000),
+    ],
+    ids=["many #", "many <", "many your-", "many x-"],
+)
+def test_long_texts_take_time_in_proportion(tmp_path: Path, before: str, audio: str) -> None:
+    text = before + "\n" + json.dumps({"version": 1, "personas": {"a": entry(audioId=audio)}})
+    (tmp_path / "personas.yaml").write_text(text)
+    begun = time.process_time()
+    assert load_manifest(["personas.yaml"]).personas[0].audio_id == audio
+    assert time.process_time() - begun < 30  # far above what it takes; squared, it takes minutes
+
+
+def test_an_id_that_a_ci_log_would_obey_is_none(tmp_path: Path) -> None:
+    text = json.dumps({"version": 1, "personas": {"a": entry(personaId="::error::pwn")}})
+    (tmp_path / "personas.yaml").write_text(text)
+    with pytest.raises(ManifestError) as raised:
+        load_manifest(["personas.yaml"])
+    assert [problem.code for problem in raised.value.diagnostics] == ["workflow-command"]
+
+
+@pytest.mark.parametrize("digits", [19, 300, 309, 310, 4300, 5000])
+@pytest.mark.parametrize("field", ["vocalEnd", "vocalStart"])
+def test_a_number_of_any_length_is_a_diagnostic(tmp_path: Path, field: str, digits: int) -> None:
+    text = json.dumps({"version": 1, "personas": {"a": entry()}})
+    text = text.replace('"taskId"', f'"{field}": 9{"0" * digits}, "taskId"')
+    (tmp_path / "personas.yaml").write_text(text)
+    with pytest.raises(ManifestError) as raised:
+        load_manifest(["personas.yaml"])
+    assert [problem.code for problem in raised.value.diagnostics] == ["odd-number"]

@@ -84,3 +84,45 @@ def test_no_plan_file_and_no_key(cli: Cli) -> None:
         "  save one with: personasync plan --out missing.json\n",
     )
     assert "there is no API key" in cli("apply", "--auto-approve").stderr
+
+
+@pytest.mark.parametrize("option", ["--connect-timeout", "--read-timeout"])
+@pytest.mark.parametrize("value", ["0", "0ms", "501h", "999999999h"])
+def test_a_time_out_that_no_request_can_have_is_refused(cli: Cli, option: str, value: str) -> None:
+    cli.manifest(1)
+    ended = cli("apply", "--auto-approve", option, value)
+    assert ended.code == 64
+    assert f"'{value}' is not between 1ms and 500h00m" in ended.stderr
+
+
+def test_an_empty_name_of_a_plan_does_not_mean_the_manifest(cli: Cli) -> None:
+    cli.manifest(1)
+    ended = cli("apply", "--sandbox", "--auto-approve", "")
+    assert (ended.code, ended.stdout) == (64, "")
+    assert ended.stderr.startswith("Error: the name of the plan is empty\n")
+
+
+@pytest.mark.parametrize("option", ["--target", "--exclude"])
+def test_a_saved_plan_is_carried_out_whole(cli: Cli, option: str) -> None:
+    cli.manifest(2)
+    assert cli("plan", "--sandbox", "--out", "saved.json").code == 0
+    ended = cli("apply", "--auto-approve", "saved.json", option, "p-000")
+    assert (ended.code, ended.stdout) == (64, "")
+    assert "personasync plan --out saved.json" in ended.stderr
+
+
+def test_a_saved_rehearsal_does_not_go_with_a_base_url(cli: Cli) -> None:
+    cli.manifest(1)
+    assert cli("plan", "--sandbox", "--out", "saved.json").code == 0
+    ended = cli("apply", "--auto-approve", "saved.json", "--base-url", "https://api.example")
+    assert (ended.code, ended.stdout) == (64, "")
+    assert ended.stderr.startswith("Error: --sandbox and --base-url exclude each other\n")
+
+
+@pytest.mark.parametrize("state", ["", ".", "/"])
+@pytest.mark.parametrize("command", ["plan", "apply", "output"])
+def test_a_state_without_a_name_is_refused(cli: Cli, command: str, state: str) -> None:
+    cli.manifest(1)
+    ended = cli(command, "--state", state)
+    assert (ended.code, ended.stdout) == (64, "")
+    assert ended.stderr == f"Error: --state {state!r} names no file\n  name a file\n"

@@ -29,6 +29,21 @@ def test_quiet_leaves_results_and_complaints(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err == "a complaint\n\\x3a:error::of hostile text\n"
 
 
+@pytest.mark.parametrize("color", [False, True])
+def test_nothing_that_is_said_steers_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, color: bool
+) -> None:
+    """What a renderer forgot to escape, the console does."""
+    monkeypatch.setenv("FORCE_COLOR", "1" if color else "")
+    hostile = "a\x1b]0;title\x07b\x1b[2Jc\rd\x9be\t\x1b[31mred\x1b[0m\n"
+    console = Console()
+    console.result(hostile)
+    console.complain(hostile)
+    red = "\x1b[31mred\x1b[0m" if color else r"\x1b[31mred\x1b[0m"
+    wanted = r"a\x1b]0;title\x07b\x1b[2Jc\rd\x9be" + f"\t{red}\n"
+    assert capsys.readouterr() == (wanted, wanted)
+
+
 @pytest.mark.parametrize(
     ("screen", "environment", "wanted"),
     [

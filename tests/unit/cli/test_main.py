@@ -129,3 +129,16 @@ def test_shared_options_may_stand_before_the_command(cli: Cli, before: list[str]
     cli.manifest(1, name="m.yaml")
     ended = cli(*before, "plan")
     assert (ended.code, ended.stdout.split()[:2]) == (0, ["+", "p-000"])
+
+
+def test_a_usage_error_cannot_steer_a_terminal_or_a_ci_log(cli: Cli) -> None:
+    ended = cli("validate", "personas/b\n::error title=x::pwned\x1b]0;x\x07.yaml")
+    assert ended.code == 64
+    assert "\x1b" not in ended.stderr
+    assert "\n\\x3a:error title=x::pwned" in ended.stderr
+
+
+def test_neither_can_the_name_of_a_file(cli: Cli) -> None:
+    cli.manifest(1, "\x1b]0;pwned\x07.yaml")
+    ended = cli("validate", "-f", ".")
+    assert ended.stderr == ("The manifest is valid: 1 persona in \\x1b]0;pwned\\x07.yaml.\n")

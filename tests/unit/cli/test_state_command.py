@@ -41,7 +41,8 @@ def test_each_status_is_dropped_as_it_may_be(state: Cli) -> None:
         "  settle it first: with it in the manifest, as this prints it:"
         " personasync state show audio-001 --format manifest;"
         " then this asks again, which is safe: personasync apply;"
-        " or, if you know the ID: personasync import audio-001 PERSONA_ID\n"
+        " or, if you know the ID: personasync import audio-001 PERSONA_ID;"
+        " or, if its persona surely does not exist: personasync state rm audio-001 --force\n"
     )
     assert statuses(state) == {
         "p-000": "forgotten",
@@ -52,6 +53,11 @@ def test_each_status_is_dropped_as_it_may_be(state: Cli) -> None:
     state.manifest(4)
     rows = json.loads(state("plan", "--format", "json", "--state", "x.jsonl").stdout)["actions"]
     assert {row["action"] for row in rows} == {"create"}
+
+
+def test_a_pending_one_that_can_never_be_made_is_given_up_by_force(state: Cli) -> None:
+    assert state("state", "rm", "p-001", "--force").code == 0
+    assert statuses(state)["p-001"] == "forgotten"
 
 
 def test_what_is_hidden_is_counted(state: Cli) -> None:

@@ -67,6 +67,7 @@ def test_everything_that_can_happen() -> None:
             row("c2", Result.CONFLICT, "this audio made a persona somewhere else"),
             row("u1", Result.UNKNOWN, "the answer was cut off", answer='{"personaId" : "p9", "na'),
             row("u2", Result.UNKNOWN, "the API answered 500"),
+            row("u3", Result.UNKNOWN, "the API answered 422: too old", code=422),
             row("n1", Result.NOT_ATTEMPTED, "the API answered 401: bad key"),
             row("n2", Result.NOT_ATTEMPTED, "the API answered 401: bad key"),
         ),
@@ -80,14 +81,15 @@ Stopped: the API answered 401: bad key
 
 Failed: the API knows no such task or audio (404).
   To mend it: check taskId and audioId; the task must be complete, and made with model V4 or newer,
-    then run `personasync apply` again.
+    then run `personasync apply --state 'my state.jsonl'` again.
   the API answered 404: no such task:
     f1, f2
   the API answered 404: no such audio:
     f3
 
 Failed: no request reached the API, and nothing was made.
-  To mend it: check the network, the proxy and the base URL, then run `personasync apply` again.
+  To mend it: check the network, the proxy and the base URL, then run
+    `personasync apply --state 'my state.jsonl'` again.
   connection refused:
     net
 
@@ -99,20 +101,28 @@ In conflict: a persona of this audio exists, but its ID is not known.
     personasync import c2 PERSONA_ID --state 'my state.jsonl'
 
 Unknown: a request was sent, and no answer told whether the persona was made.
-  To mend it: run `personasync apply` again: it asks again, and since the API makes a persona only
-    once for an audio, that is safe.
+  To mend it: run `personasync apply --state 'my state.jsonl'` again: it asks again, and since the
+    API makes a persona only once for an audio, that is safe.
   the answer was cut off:
     u1
     personasync import u1 p9 --state 'my state.jsonl'
   the API answered 500:
     u2
 
+Unknown: the API refuses it now, but an earlier request may have made the persona.
+  To mend it: correct what it refuses, then run
+    `personasync apply --state 'my state.jsonl'` again; or, if the persona surely does not
+    exist, give it up with `personasync state rm KEY --force`.
+  the API answered 422: too old:
+    u3
+
 Not attempted.
-  To mend it: settle what stopped the run, then run `personasync apply` again.
+  To mend it: settle what stopped the run, then run
+    `personasync apply --state 'my state.jsonl'` again.
   the API answered 401: bad key:
     n1, n2
 
-Apply incomplete: 1 created, 4 failed, 2 in conflict, 2 unknown, 2 not attempted.
+Apply incomplete: 1 created, 4 failed, 2 in conflict, 3 unknown, 2 not attempted.
 """
     )
 
@@ -128,18 +138,18 @@ def test_an_id_that_is_not_in_the_state_comes_first_with_the_command_that_record
         refused=True,
     )
     assert (
-        render_account(account, command="uvx personasync")
+        render_account(account)
         == """\
 Stopped: cannot write the state: no space left on device
 
 NOT IN THE STATE, which could not be written, and kept nowhere but here.
   To mend it: copy these lines now; once the state can be written, run them.
-    uvx personasync import lost p2
+    personasync import lost p2
 
 Not in the state, which could not be written; kept in personas.state.jsonl.rescue.
   To mend it: make the state writable again; the next run takes them in by itself, or record them
     now.
-    uvx personasync import kept p1
+    personasync import kept p1
 
 Apply incomplete: 2 created, 0 failed, 0 in conflict, 0 unknown, 0 not attempted.
 """
