@@ -68,7 +68,7 @@ class Runner:
 
     def close(self) -> None:
         """End the process that forks."""
-        self._server.communicate("", timeout=30)
+        self._server.communicate("", timeout=60)
 
 
 def _serve() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from personasync.sandbox import Sandbox
+from tests.acceptance.waiting import HANG
 from tests.hosting import ROOT
 from tests.serving import apply_here, made, serving
 from tests.support import Tool, manifest_text
@@ -80,11 +81,11 @@ class Shell:
     def close(self) -> None:
         os.close(self._ours)
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(HANG)
 
     def _read_until(self, text: str) -> str:
         shown = ""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + HANG
         while text not in shown:
             ready = select.select([self._ours], [], [], max(0, deadline - time.monotonic()))[0]
             assert ready, f"nothing happens: {shown!r}"

@@ -11,7 +11,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ import pytest
 import yaml
 
 from personasync.sandbox import Sandbox, SandboxConfig
+from tests.acceptance.waiting import HANG, answers_held, wait_for
 from tests.support import Ended, Tool, manifest_text
 from tests.terminal import Terminal
 
@@ -441,17 +441,17 @@ def test_a_task_that_is_not_there_fails_alone(tool: Tool, api: Sandbox) -> None:
 
 
 def test_a_killed_apply_goes_on_where_it_stopped(tool: Tool, serve: Callable[..., Sandbox]) -> None:
-    sandbox = serve(repeat="same-id", latency=0.02)
+    sandbox = serve(repeat="same-id")
     tool.manifest(200)
     parallel = 8
     command = ["apply", "--auto-approve", "--rate-limit", "none", "--parallelism", str(parallel)]
-    process = tool.start(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
-    while sandbox.statistics().made < 60 and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-    assert 60 <= sandbox.statistics().made < 200
+    with answers_held() as held:
+        held.let(60)
+        process = tool.start(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda: sandbox.statistics().made >= 60, "the 60th persona")
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    assert 60 <= sandbox.statistics().made <= 60 + parallel
     before = recorded(tool)
     assert len(before) >= 60 - parallel
 
@@ -519,7 +519,7 @@ def test_nothing_to_do_asks_nobody(tool: Tool, api: Sandbox) -> None:
 @pytest.mark.parametrize("typed", [None, "yes\n"], ids=["no-stdin", "a-pipe"])
 def test_without_a_terminal_nobody_can_approve(tool: Tool, api: Sandbox, typed: str | None) -> None:
     tool.manifest(1)
-    ended = tool("apply", input=typed, timeout=20)
+    ended = tool("apply", input=typed)
     assert (ended.code, ended.stderr) == (
         1,
         "Error: nobody can be asked: standard input is not a terminal\n"
@@ -850,7 +850,7 @@ def served(tool: Tool, *args: str) -> Iterator[str]:
         yield process.stdout.readline().decode().strip()
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) in (0, 130)
+        assert process.wait(HANG) in (0, 130)
         process.stdout.close()
 
 
@@ -889,11 +889,11 @@ def test_a_second_run_is_told_who_holds_the_state(tool: Tool, api: Sandbox) -> N
         re.M,
     )
     assert tool("plan").code == 0  # reading needs no lock
-    waiting = tool.start("apply", "--auto-approve", "--lock-timeout", "30s")
+    waiting = tool.start("apply", "--auto-approve", "--lock-timeout", "5m", bufsize=0)
     assert b"Waiting for the state" in waiting.stderr.readline()
     terminal.type("yes\n")
     assert terminal.ended()[0] == 0
-    stdout, _ = waiting.communicate(timeout=30)
+    stdout, _ = waiting.communicate(timeout=HANG)
     assert stdout.decode().splitlines() == [
         NO_CHANGES,
         "Apply complete: 0 created, 0 imported, 0 renamed.",
@@ -945,7 +945,7 @@ def test_output_into_a_closed_pipe_ends_quietly(tool: Tool) -> None:
     tool.manifest(2000)
     process = tool.start("plan")
     process.stdout.close()
-    _, stderr = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=HANG)
     assert process.returncode != 0
     assert "Traceback" not in stderr.decode()
 
@@ -955,7 +955,7 @@ def test_output_that_cannot_be_written_is_an_error(tool: Tool) -> None:
     tool.manifest(2)
     with Path("/dev/full").open("w") as full:
         process = tool.start("plan", stdout=full)
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=HANG)
     assert process.returncode == 1
     assert "No space left on device" in stderr.decode()
     assert "Traceback" not in stderr.decode()

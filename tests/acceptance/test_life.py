@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import yaml
 from personasync.sandbox import Sandbox, SandboxConfig
 from personasync.sandbox.faults import Fault
 from personasync.state import FileStateLog
+from tests.acceptance.waiting import HANG
 from tests.support import Ended, Tool
 
 STATE = "personas.state.jsonl"
@@ -424,7 +424,7 @@ def test_an_edit_is_shown_field_by_field_with_the_two_ways_out(tool: Tool, api: 
     strict = tool("plan", "--strict")
     assert (strict.code, strict.stderr) == (
         1,
-        "Error: --strict: 1 of the plan's rows need attention: neon (changed)\n"
+        "Error: --strict: 1 of the plan's rows needs attention: neon (changed)\n"
         "  settle them, or leave out --strict\n",
     )
     before = (tool.folder / STATE).read_bytes()
@@ -837,12 +837,12 @@ def test_edits_wait_for_the_lock_and_reads_do_not(tool: Tool, api: Sandbox) -> N
         assert tool("output", "neon").stdout == f"{known}\n"
         assert tool("state", "show", "neon").code == 0
         assert tool("state", "list").code == 0
-        waiting = tool.start("state", "mv", "neon", "siren", "--lock-timeout", "30s")
-        time.sleep(1.0)
+        waiting = tool.start("state", "mv", "neon", "siren", "--lock-timeout", "5m", bufsize=0)
+        assert b"Waiting for the state" in waiting.stderr.readline()
         assert waiting.poll() is None
-    stdout, stderr = waiting.communicate(timeout=30)
+    stdout, stderr = waiting.communicate(timeout=HANG)
     assert (waiting.returncode, stdout) == (0, b"neon: now recorded as siren\n")
-    assert b"Waiting for the state" in stderr
+    assert b"Error" not in stderr
 
 
 def test_the_place_that_is_shown_is_the_file_that_holds_the_value(tool: Tool, api: Sandbox) -> None:

@@ -299,7 +299,7 @@ class Life(RuleBasedStateMachine):
             f"{self.sandbox.base_url}/api/v1/generate/generate-persona",
             headers={"Authorization": "Bearer any"},
             json=Wanted(audio).to_json(),
-            timeout=10,
+            timeout=60,
         )
         assert answer.json()["code"] in (200, 409)
 
@@ -511,6 +511,7 @@ class Life(RuleBasedStateMachine):
 _COMMON: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
+@pytest.mark.timeout(600)
 class TestSomeLives(Life.TestCase):  # type: ignore[name-defined, misc]
     settings = settings(max_examples=10, stateful_step_count=20, **_COMMON)
 

@@ -69,7 +69,7 @@ def test_every_kind_of_event_follows_its_schema(bad_day: Callable[..., Tool]) ->
     with Sandbox(SandboxConfig(faults=())) as sandbox:
         tool = bad_day(sandbox)
         made_elsewhere(sandbox, "task-4", "audio-4")
-        args = ("apply", "--auto-approve", "--format", "json", "--retry-for", "2s")
+        args = ("apply", "--auto-approve", "--format", "json", "--retry-for", "3s")
         ended = tool(*args, "--rate-limit", "none", "--parallelism", "5")
         assert ended.code == 3, ended.stderr
         tool.write(
@@ -174,6 +174,6 @@ def made_elsewhere(sandbox: Sandbox, task: str, audio: str) -> None:
         f"{sandbox.base_url}/api/v1/generate/generate-persona",
         json=body,
         headers={"Authorization": f"Bearer {KEY}"},
-        timeout=10,
+        timeout=60,
     )
     assert answer.json()["code"] == 200

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from personasync.sandbox import Sandbox
+from tests.acceptance.waiting import HANG
 from tests.serving import NO_CHANGES, STATE, apply_here, serving
 from tests.support import Tool, manifest_text
 from tests.terminal import CODES, STYLES, Terminal, cells
@@ -231,7 +232,7 @@ def test_progress_is_for_a_terminal_and_leaves_no_trace(tool: Tool) -> None:
 
 
 def test_an_interrupt_gives_the_cursor_back(tool: Tool) -> None:
-    tool.manifest(9)
+    tool.manifest(40)
     with serving(tool, latency=0.3):
         terminal = Terminal(tool, *APPLY, "--parallelism", "1")
         terminal.read_until("created ")
@@ -285,7 +286,7 @@ def test_a_log_gets_a_line_an_event(tool: Tool, api: Sandbox) -> None:
 def test_any_encoding_shows_any_name(refused: Tool, encoding: str) -> None:
     environment = {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C"}
     process = refused.start("plan", env=environment)
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=HANG)
     assert (process.returncode, stderr) == (0, b"")
     # Where a locale knows nothing but ASCII, it is the locale that is wrong, not the terminal.
     shown = stdout.decode("utf-8" if encoding == "ascii" else encoding)
@@ -309,4 +310,4 @@ def test_a_closed_stdout_is_no_crash(tool: Tool, api: Sandbox) -> None:
     process.stdout.close()
     with process.stderr:
         assert process.stderr.read() == b""
-    assert process.wait(20) in (0, 1)
+    assert process.wait(HANG) in (0, 1)

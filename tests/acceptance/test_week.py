@@ -16,6 +16,7 @@ from tests.support import manifest_text
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(600),
     pytest.mark.skipif(shutil.which("git") is None, reason="git is not here"),
 ]
 

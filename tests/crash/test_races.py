@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import time
 
 import pytest
 
 from personasync.sandbox import Sandbox, SandboxConfig
+from personasync.state import FileStateLog
+from tests.acceptance.waiting import HANG, answers_held, wait_for
 from tests.support import Tool
 
 pytestmark = pytest.mark.slow
@@ -23,13 +25,13 @@ APPLY = ("apply", "--auto-approve", "--rate-limit=none")
 
 def test_many_runs_on_one_state_make_each_persona_once(tool: Tool) -> None:
     tool.manifest(20)
-    with Sandbox(SandboxConfig(latency=0.05)) as sandbox:
+    with Sandbox() as sandbox, answers_held() as held:
         runs = [tool.start(*APPLY, env=environment(sandbox)) for _ in range(6)]
+        wait_for(lambda: sum(run.poll() == 4 for run in runs) == 5, "the end of all but one")
+        held.let()
         for run in runs:
-            run.communicate(timeout=60)
-        codes = [run.returncode for run in runs]
-        assert set(codes) <= {0, 4}
-        assert 0 in codes
+            run.communicate(timeout=HANG)
+        assert sorted(run.returncode for run in runs) == [0, 4, 4, 4, 4, 4]
         assert all(asked == 1 for asked in sandbox.statistics().audios.values())
         assert len(sandbox.personas()) == 20
 
@@ -37,19 +39,25 @@ def test_many_runs_on_one_state_make_each_persona_once(tool: Tool) -> None:
 def test_runs_that_wait_take_their_turn(tool: Tool) -> None:
     tool.manifest(10)
     with Sandbox(SandboxConfig(latency=0.05)) as sandbox:
-        waiting = ("--lock-timeout=60s",)
-        runs = [tool.start(*APPLY, *waiting, env=environment(sandbox)) for _ in range(4)]
-        said = [run.communicate(timeout=60)[1].decode() for run in runs]
+        with FileStateLog(tool.folder / "personas.state.jsonl", api=None).lock():
+            waiting = {"env": environment(sandbox), "bufsize": 0}
+            runs = [tool.start(*APPLY, "--lock-timeout=5m", **waiting) for _ in range(4)]
+            for run in runs:
+                said = run.stderr.readline().decode()
+                assert "Waiting for the state" in said
+                assert f"pid {os.getpid()}" in said
+            assert sandbox.statistics().requests == 0
+        for run in runs:
+            run.communicate(timeout=HANG)
         assert [run.returncode for run in runs] == [0, 0, 0, 0]
-        assert sum("Waiting for the state" in text and "pid" in text for text in said) >= 1
-        assert all(asked == 1 for asked in sandbox.statistics().audios.values())
+        assert list(sandbox.statistics().audios.values()) == [1] * 10
 
 
 def test_a_living_holder_is_named_and_a_dead_one_does_not_block(tool: Tool) -> None:
     tool.manifest(4)
-    with Sandbox(SandboxConfig(latency=20)) as sandbox:
+    with Sandbox() as sandbox, answers_held():
         holder = tool.start(*APPLY, env=environment(sandbox))
-        _wait_for(lambda: sandbox.statistics().requests >= 4)
+        wait_for(lambda: sandbox.statistics().requests >= 4, "the fourth request")
         refused = tool(*APPLY, env=environment(sandbox))
         assert refused.code == 4
         assert f"pid {holder.pid}" in refused.stderr
@@ -64,22 +72,19 @@ def test_a_living_holder_is_named_and_a_dead_one_does_not_block(tool: Tool) -> N
 
 def test_plan_and_output_read_while_an_apply_writes(tool: Tool) -> None:
     tool.manifest(60)
-    with Sandbox(SandboxConfig(latency=0.05)) as sandbox:
+    with Sandbox() as sandbox, answers_held() as held:
         writer = tool.start(*APPLY, "--parallelism=2", env=environment(sandbox))
         seen = []
-        while writer.poll() is None:
+        for step in range(10):  # five more are written while both read
+            wait_for(lambda step=step: sandbox.statistics().made == 5 * step + 2, "a request")
+            held.let(5)
             plan = tool("plan", "--format=json", env=environment(sandbox))
             output = tool("output", "--format=json", env=environment(sandbox))
             assert (plan.code, output.code) == (0, 0), plan.stderr + output.stderr
             seen.append(len(json.loads(output.stdout)))
-        writer.communicate()
+            assert 5 * step <= seen[-1] <= 5 * step + 5, "a reader saw an ID go away"
+        assert writer.poll() is None
+        held.let()
+        writer.communicate(timeout=HANG)
         assert writer.returncode == 0
-        assert seen == sorted(seen), "a reader saw an ID go away"
         assert tool("plan", env=environment(sandbox)).last_line.startswith("No changes.")
-
-
-def _wait_for(condition) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

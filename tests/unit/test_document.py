@@ -256,7 +256,7 @@ def test_hostile_documents_end_soon_in_one_diagnostic(text: bytes, code: str) ->
     document = read(text)
     assert [problem.code for problem in document.problems] == [code]
     assert document.root is BROKEN
-    assert time.process_time() - begun < 5  # far above what it takes, far below what it could
+    assert time.process_time() - begun < 30  # far above what it takes, far below what it could
 
 
 def test_depth_is_allowed_up_to_the_limit() -> None:
