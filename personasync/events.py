@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from personasync.plan import Action
@@ -63,6 +63,8 @@ class Account:
     stops any run: the API refuses them all, or the state cannot be written.
     ``abandoned`` tells that the run left requests in flight, ``failure`` is an
     error nobody expected, for the caller to raise once the account is given.
+    ``repeated`` has each ID that the API gave though another audio has it, with
+    the keys of them all.
     """
 
     run: str
@@ -72,6 +74,7 @@ class Account:
     refused: bool = False
     abandoned: bool = False
     failure: BaseException | None = None
+    repeated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def counts(self) -> Mapping[Result, int]:
         """Return how many personas ended each way, none left out."""

@@ -118,6 +118,7 @@ class _Run:
         listener: Listener,
     ) -> None:
         self._id = uuid.uuid4().hex[:12]
+        self._plan = plan
         self._log = log
         self._options = options
         self._listener: Listener | None = listener
@@ -389,7 +390,20 @@ class _Run:
             refused=self._refused,
             abandoned=self._abandoned,
             failure=self._failure,
+            repeated=self._repeated(),
         )
+
+    def _repeated(self) -> dict[str, tuple[str, ...]]:
+        """Find what no API should do: give one ID to several audios."""
+        rows = self._results.values()
+        made = [row.entry for row in rows if row.entry and row.result is Result.CREATED]
+        keys: dict[str, list[str]] = {entry.persona_id: [] for entry in made if entry.persona_id}
+        for action in self._plan.actions:
+            known = self._results.get(action.audio_id)
+            entry = known.entry if known else action.entry
+            if entry is not None and entry.persona_id in keys:
+                keys[entry.persona_id].append(action.key)
+        return {persona_id: tuple(found) for persona_id, found in keys.items() if len(found) > 1}
 
     def _row(self, action: Action) -> PersonaResult:
         known = self._results.get(action.audio_id)

@@ -77,6 +77,8 @@ def render_account(
     record = partial(import_command, options=options)
     again = command_line("apply", options=options).replace(" ", _GLUE)
     blocks += [_block(group, record, color, width) for group in _groups(account, again)]
+    if account.repeated:
+        blocks.append(_repeated(account.repeated, color, width))
     style = Style.GREEN if account.complete else Style.YELLOW
     blocks.append([paint(summary_line(account), style, color)])
     return page(line for block in blocks for line in (*block, ""))[:-1]
@@ -140,6 +142,19 @@ def _groups(account: Account, again: str) -> Iterator[_Group]:
 
 def _refused_now(row: PersonaResult) -> bool:
     return row.entry is not None and row.entry.code in _REFUSED_FOR_GOOD
+
+
+def _repeated(repeated: Mapping[str, Sequence[str]], color: bool, width: int) -> list[str]:
+    title = "Warning: the API gave one ID to several audios; it is recorded for each of them."
+    remedy = (
+        "find out at the service whose it is; `personasync import KEY ID --force` corrects one."
+    )
+    lines = [paint(line, Style.BOLD, color) for line in wrap(title, width, hanging="  ")]
+    lines += wrap(f"To mend it: {remedy}", width, indent="  ", hanging="    ")
+    for persona_id, keys in repeated.items():
+        named = ", ".join(map(printable, keys))
+        lines += wrap(f"{printable(persona_id)}: {named}", width, indent="    ", hanging="      ")
+    return lines
 
 
 def _rescued(rows: Iterable[PersonaResult]) -> Iterator[_Group]:

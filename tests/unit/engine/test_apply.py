@@ -248,6 +248,26 @@ class TestNothingToDo:
         assert ran.events[0].total == 1
 
 
+class TestOneIdForSeveral:
+    def test_it_is_recorded_as_the_api_gave_it_and_told(self):
+        script = {audio: [Created("same")] for audio in ("a-1", "a-3")}
+        ran = run(4, script)
+        assert ran.account.complete
+        assert ran.account.repeated == {"same": ("p-1", "p-3")}
+        assert ran.log.folded()["a-3"].persona_id == "same"
+
+    def test_so_is_one_that_was_recorded_before(self):
+        before = known(2)
+        log = MemoryLog([before])
+        ran = Ran(plan_of(2, [before]), log, ScriptedApi({"a-1": [Created("id-a-2")]}))
+        assert ran.account.repeated == {"id-a-2": ("p-1", "p-2")}
+
+    def test_what_was_so_before_is_not_told_again(self):
+        before = [known(1), known(2, persona_id="id-a-1")]
+        ran = Ran(plan_of(3, before), MemoryLog(before), ScriptedApi())
+        assert ran.account.repeated == {}
+
+
 class TestStateThatCannotBeWritten:
     def test_at_pending_nothing_is_sent(self):
         ran = run(9, fails=lambda entry: entry.audio_id == "a-3", parallelism=1)

@@ -110,15 +110,14 @@ Unknown: a request was sent, and no answer told whether the persona was made.
     u2
 
 Unknown: the API refuses it now, but an earlier request may have made the persona.
-  To mend it: correct what it refuses, then run
-    `personasync apply --state 'my state.jsonl'` again; or, if the persona surely does not
-    exist, give it up with `personasync state rm KEY --force`.
+  To mend it: correct what it refuses, then run `personasync apply --state 'my state.jsonl'` again;
+    or, if the persona surely does not exist, give it up with `personasync state rm KEY --force`.
   the API answered 422: too old:
     u3
 
 Not attempted.
-  To mend it: settle what stopped the run, then run
-    `personasync apply --state 'my state.jsonl'` again.
+  To mend it: settle what stopped the run, then run `personasync apply --state 'my state.jsonl'`
+    again.
   the API answered 401: bad key:
     n1, n2
 
@@ -277,3 +276,21 @@ def test_a_shell_reads_a_printed_key_as_it_is(key: str) -> None:
 )
 def test_lines_break_between_words(text: str, lines: list[str]) -> None:
     assert wrap(text, 11, indent="  ", hanging="    ") == lines
+
+
+def test_one_id_for_several_audios_is_a_warning() -> None:
+    account = Account(
+        "run-1",
+        (row("a", Result.CREATED, persona_id="p1"), row("b", Result.CREATED, persona_id="p1")),
+        repeated={"p1": ("a", "b")},
+    )
+    assert (
+        render_account(account)
+        == """\
+Warning: the API gave one ID to several audios; it is recorded for each of them.
+  To mend it: find out at the service whose it is; `personasync import KEY ID --force` corrects one.
+    p1: a, b
+
+Apply complete: 2 created, 0 imported, 0 renamed.
+"""
+    )
