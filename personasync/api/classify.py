@@ -25,7 +25,9 @@ _THROTTLED: Final = frozenset({405, 429, 430})
 _STOP_ALL: Final = frozenset({401, 402})
 _LARGEST_CODE: Final = 9999
 _MESSAGE_LIMIT: Final = 500
-_SPEAKS_OF_CREDITS: Final = re.compile(r"(?<![a-z])(?:credits?|balance)(?![a-z])", re.IGNORECASE)
+_SPEAKS_OF_CREDITS: Final = re.compile(
+    r"(?:(?<![A-Za-z])|(?<=[a-z])(?=[A-Z]))(?i:credits?|balance)(?![a-z])"  # camelCase as well
+)
 _SECONDS: Final = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 
 

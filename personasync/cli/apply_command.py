@@ -129,7 +129,8 @@ def command(
         if saved is not None and (target or exclude):
             raise UsageError(
                 "a saved plan is carried out whole: --target and --exclude do not go with it",
-                hint=f"narrow the plan when it is saved: personasync plan --out {plan_file}",
+                hint="leave them out (PERSONASYNC_TARGET and PERSONASYNC_EXCLUDE count), and narrow"
+                " the plan when it is saved",
             )
         manifest = workspace.load_manifest(strict=strict)
         options = _options(manifest.settings, parallelism, rate_limit, retry_for)

@@ -94,7 +94,8 @@ def _tell_json(console: Console, event: Event, options: Sequence[str]) -> None:
     console.result(render_json(event))
     if event.account is not None:
         text = _account(event.account, options, console.width, console.remark_color)
-        (console.say if event.account.complete else console.complain)(text)
+        unremarkable = event.account.complete and not event.account.repeated
+        (console.say if unremarkable else console.complain)(text)
 
 
 def _say(console: Console, event: Event, options: Sequence[str]) -> None:
@@ -123,6 +124,7 @@ def _bar(console: Console, options: Sequence[str]) -> Iterator[Listener]:
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=terminal, transient=True)
     task = progress.add_task("apply", total=None)
+    ended: set[str | None] = set()
 
     def show(event: Event) -> None:
         if event.kind is EventKind.RUN_START:
@@ -133,7 +135,10 @@ def _bar(console: Console, options: Sequence[str]) -> Iterator[Listener]:
             progress.stop()
             _say(console, event, options)
         elif event.kind is not EventKind.CREATE_START:
-            progress.advance(task, event.kind in _ENDS_A_PERSONA)
+            ends = event.kind in _ENDS_A_PERSONA and event.audio_id not in ended
+            if ends:
+                ended.add(event.audio_id)
+            progress.advance(task, ends)
             progress.console.print(Text(render_text(event, options=options) or ""), soft_wrap=True)
 
     try:

@@ -29,6 +29,7 @@ from personasync.model import Manifest
 from personasync.plan import CONFLICT_CODE
 from personasync.render.commands import command_line
 from personasync.render.entries import LIST_FORMATS, SHOW_FORMATS, Shown
+from personasync.render.layout import answered_id
 from personasync.render.text import printable
 from personasync.state import Entry, LogContents, State, Status
 
@@ -231,7 +232,7 @@ def rm_command(workspace: Workspace, key: str, force: bool) -> int:
 
     def edit(_known: Sequence[Record], entry: Entry) -> Entry | None:
         match entry.status:
-            case Status.PENDING if not force:
+            case Status.PENDING if not force or answered_id(entry):
                 raise _still_pending(entry, workspace.options)
             case Status.FORGOTTEN:
                 return None
@@ -263,8 +264,14 @@ def _still_pending(entry: Entry, options: Sequence[str]) -> PersonasyncError:
     form = ("--format", "manifest")
     apply = command_line("apply", options=options)
     show = command_line("state show", entry.audio_id, flags=form, options=options)
-    record = command_line("import", entry.audio_id, "PERSONA_ID", options=options)
+    shown = answered_id(entry)
+    record = command_line("import", entry.audio_id, shown or "PERSONA_ID", options=options)
     drop = command_line("state rm", entry.audio_id, flags=["--force"], options=options)
+    if shown:
+        return PersonasyncError(
+            f"{entry.key!r} is pending, and an answer that was kept for it shows its ID",
+            hint=f"record it: {record}",
+        )
     return PersonasyncError(
         f"{entry.key!r} is pending: its persona may exist, and its ID is not known yet",
         hint=f"settle it first: with it in the manifest, as this prints it: {show};"

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from personasync.engine.pace import Pace, Slot
 from personasync.engine.patience import Patience
@@ -15,11 +15,9 @@ from personasync.events import Event, EventKind, PersonaResult, Result
 from personasync.model import Persona, PersonaRequest
 from personasync.outcome import Conflict, Created, NotSent, Outcome, Refused, Throttled, Unclear
 from personasync.plan import Action, ActionKind
-from personasync.state.entry import Entry, Origin, Status
+from personasync.state.entry import Entry, Origin, Status, more_telling
 from personasync.state.log import StateLog
 from personasync.units import format_duration
-
-_MAY_SHOW_ID: Final = "personaId"
 
 
 class PersonaApi(Protocol):
@@ -109,7 +107,7 @@ class Creation:
         if isinstance(outcome, Unclear):
             self._maybe_made = True
             if outcome.answer:  # it may hold the ID, so it is kept before anything else
-                self._answer = _more_telling(self._answer, outcome.answer)
+                self._answer = more_telling(self._answer, outcome.answer)
                 self._keep_answer(outcome)
         return outcome
 
@@ -264,13 +262,6 @@ def reason_of(outcome: Outcome) -> str:
 def utc_now() -> str:
     """Return the time as entries and events give it (UTC, RFC 3339, whole seconds)."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _more_telling(before: str | None, answer: str) -> str:
-    """Choose which answer to keep: the later one, but never against one that may show the ID."""
-    if before and _MAY_SHOW_ID in before and _MAY_SHOW_ID not in answer:
-        return before
-    return answer
 
 
 def _words(error: Exception) -> str:

@@ -71,6 +71,8 @@ def _account_fields(account: Account) -> dict[str, object | None]:
         **{name: counts[result] for result, name in _COUNT_NAMES.items()},
         "exitCode": account.exit_code,
         "stopped": account.stopped,
+        "repeated": {persona_id: list(keys) for persona_id, keys in account.repeated.items()}
+        or None,
     }
 
 
@@ -96,10 +98,10 @@ def _said(event: Event, options: Sequence[str]) -> str | None:
         case EventKind.CREATE_UNKNOWN:
             return f"outcome unknown{_because(event)}"
         case EventKind.IMPORTED:
-            return f"imported {event.persona_id}"
+            return f"imported {event.persona_id}{_kept(event, options)}"
         case EventKind.RENAMED:
             was = f", before {event.previous_key}" if event.previous_key else ""
-            return f"renamed{was}"
+            return f"renamed{was}{_kept(event, options)}"
         case EventKind.RUN_END:
             return None
 

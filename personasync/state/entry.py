@@ -20,6 +20,9 @@ FORMAT: Final = "personasync.state/1"
 """The first line of every state names this format."""
 
 
+_MAY_SHOW_ID: Final = "personaId"
+
+
 class Status(StrEnum):
     """What an entry says about its audio (design.md §4)."""
 
@@ -172,6 +175,13 @@ def decode_entry(fields: Mapping[str, object]) -> Entry:
     if status is Status.CREATED and not entry.persona_id:
         raise ValueError("it says created, but has no personaId")
     return entry
+
+
+def more_telling(before: str | None, answer: str) -> str:
+    """Choose which answer to keep: the later one, but never against one that may show the ID."""
+    if before and _MAY_SHOW_ID in before and _MAY_SHOW_ID not in answer:
+        return before
+    return answer
 
 
 def salvage(torn: bytes) -> Entry | None:

@@ -9,13 +9,14 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
 from personasync.errors import StateError, StateWriteError
 from personasync.files import replace_file
 from personasync.state.appender import Appender
-from personasync.state.entry import Entry, Header, Status, encode_entry, encode_header
+from personasync.state.entry import Entry, Header, Status, encode_entry, encode_header, more_telling
 from personasync.state.fold import State, fold
 from personasync.state.log import Holder, LogContents
 from personasync.state.parse import ParsedLog, parse_log
@@ -180,20 +181,25 @@ class FileStateLog:
             return []
         known, new = fold(entries), []
         for path, entry in rescued:
-            if self._adds(known.get(entry.audio_id), entry, path):
-                known[entry.audio_id] = entry
-                new.append(entry)
+            added = self._added(known.get(entry.audio_id), entry, path)
+            if added is not None:
+                known[entry.audio_id] = added
+                new.append(added)
         return new
 
-    def _adds(self, known: Entry | None, rescued: Entry, path: Path) -> bool:
+    def _added(self, known: Entry | None, rescued: Entry, path: Path) -> Entry | None:
+        """Return what a rescued entry adds to what is known, as an entry; ``None`` for nothing."""
         if known is None:
-            return True
-        if rescued.persona_id is None:  # an answer that was kept, of a request still pending then
-            return known.status is Status.PENDING and known.answer is None
+            return rescued
+        if rescued.persona_id is None:  # it was kept for its answer, which may show the ID
+            told, answer = known.answer, rescued.answer
+            if known.persona_id or not answer or more_telling(told, answer) == told:
+                return None
+            return rescued if known.status is Status.PENDING else replace(known, answer=answer)
         if known.persona_id is None:
-            return True
+            return rescued
         if rescued.persona_id == known.persona_id:
-            return False
+            return None
         raise StateError(
             f"the rescue file {path} of {self._name} holds the ID {rescued.persona_id} for"
             f" {rescued.key!r}, but {known.persona_id} is recorded",

@@ -217,7 +217,15 @@ def test_a_byte_order_mark_hides_no_id() -> None:
 
 @pytest.mark.parametrize(
     "message",
-    ["No credits left", "INSUFFICIENT CREDITS", "your credit is used up", "Balance too low"],
+    [
+        "No credits left",
+        "INSUFFICIENT CREDITS",
+        "INSUFFICIENT_CREDITS",
+        "insufficientCredits",
+        "creditBalance too low",
+        "your credit is used up",
+        "Balance too low",
+    ],
 )
 @pytest.mark.parametrize("code", [405, 429, 430])
 def test_a_throttle_that_speaks_of_credits_stops_the_run(code: int, message: str) -> None:
@@ -376,3 +384,9 @@ def test_nothing_raises_and_only_a_true_success_is_one(
             assert retry_after is None or retry_after >= 0
         case other:
             raise AssertionError(other)
+
+
+def test_credits_are_a_word_of_their_own() -> None:
+    for message in ("accredited clients only", "unbalanced", "Accreditation needed"):
+        said = classify(200, {}, json.dumps({"code": 429, "msg": message}))
+        assert isinstance(said, Throttled)

@@ -60,6 +60,17 @@ def test_a_pending_one_that_can_never_be_made_is_given_up_by_force(state: Cli) -
     assert statuses(state)["p-001"] == "forgotten"
 
 
+def test_one_whose_kept_answer_shows_its_id_is_not_given_up(cli: Cli) -> None:
+    answer = '{"code":200,"data":{"personaId":"THEID"'
+    cli.record(Entry("audio-001", "p-001", Status.PENDING, answer=answer))
+    refused = cli("state", "rm", "p-001", "--force")
+    assert (refused.code, refused.stderr) == (
+        1,
+        "Error: 'p-001' is pending, and an answer that was kept for it shows its ID\n"
+        "  record it: personasync import audio-001 THEID\n",
+    )
+
+
 def test_what_is_hidden_is_counted(state: Cli) -> None:
     state("state", "rm", "p-000")
     state("state", "rm", "p-003")

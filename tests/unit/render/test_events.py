@@ -45,6 +45,29 @@ CASES = [
         {"event": "run_start", **HEAD, "total": 1},
         "run run-1: 1 persona to act on",
     ),
+    (
+        event(EventKind.IMPORTED, persona_id="p1", rescued="x.rescue"),
+        {"event": "imported", **PERSONA, "personaId": "p1", "rescued": "x.rescue"},
+        "neon-siren: imported p1; not in the state, which could not be written, but kept in"
+        " x.rescue; to record it: personasync import neon-siren p1 --state 'my state'",
+    ),
+    (
+        event(EventKind.RUN_END, account=account(Result.CREATED, repeated={"p1": ("a", "b")})),
+        {
+            "event": "run_end",
+            **HEAD,
+            "created": 1,
+            "imported": 0,
+            "renamed": 0,
+            "failed": 0,
+            "conflict": 0,
+            "unknown": 0,
+            "notAttempted": 0,
+            "exitCode": 0,
+            "repeated": {"p1": ["a", "b"]},
+        },
+        None,
+    ),
     (event(EventKind.CREATE_START), {"event": "create_start", **PERSONA}, "neon-siren: creating"),
     (
         event(

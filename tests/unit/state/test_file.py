@@ -512,6 +512,34 @@ class TestRescue:
         assert path.read_bytes() == data
         assert not rescued.exists()
 
+    @pytest.mark.parametrize("status", [Status.PENDING, Status.CONFLICT, Status.FAILED])
+    @pytest.mark.parametrize("told", [None, '{"code":500,"msg":"oops"}'])
+    def test_a_rescued_answer_that_shows_an_id_is_taken_in(self, log, path, rescued, status, told):
+        shows = '{"code":200,"data":{"personaId":"THEID"'
+        path.write_bytes(HEAD + lines(entry(1, status=status, answer=told)))
+        rescued.write_bytes(HEAD + lines(entry(1, status=Status.PENDING, answer=shows)))
+        with log.lock():
+            pass
+        assert not rescued.exists()
+        kept = log.read().fold().entries["audio-1"]
+        assert (kept.status, kept.answer) == (status, shows)
+
+    @pytest.mark.parametrize(
+        ("told", "answer"),
+        [
+            ("{}", "{}"),
+            ('{"personaId":"a"', "<h1>Sorry</h1>"),
+            ("{}", None),
+        ],
+    )
+    def test_a_rescued_answer_that_tells_less_adds_nothing(self, log, path, rescued, told, answer):
+        before = HEAD + lines(entry(1, status=Status.PENDING, answer=told))
+        path.write_bytes(before)
+        rescued.write_bytes(HEAD + lines(entry(1, status=Status.PENDING, answer=answer)))
+        with log.lock():
+            pass
+        assert path.read_bytes() == before
+
     def test_a_torn_rescue_file_gives_up_its_id(self, log, path, rescued):
         rescued.write_bytes(HEAD + lines(created(1))[:-9])
         with log.lock():
