@@ -22,8 +22,8 @@ from personasync.cli.records import (
 from personasync.cli.workspace import Workspace
 from personasync.errors import PersonasyncError
 from personasync.plan import CONFLICT_CODE
-from personasync.render.commands import command_line
-from personasync.render.layout import answered_id, import_command
+from personasync.render.commands import command_line, import_command
+from personasync.render.layout import answered_id
 from personasync.render.output import FORMATS, Output, render_id
 from personasync.state import Status
 

@@ -10,8 +10,8 @@ from itertools import groupby
 from typing import Final, TypeAlias
 
 from personasync.events import Account, PersonaResult, Result
-from personasync.render.commands import command_line
-from personasync.render.layout import Style, answered_id, import_command, page, paint, wrap
+from personasync.render.commands import command_line, import_command
+from personasync.render.layout import Style, answered_id, page, paint, wrap
 from personasync.render.text import printable
 
 _REASON_LIMIT: Final = 500

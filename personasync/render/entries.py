@@ -8,13 +8,12 @@ from typing import Any, Final
 
 from personasync.model import PersonaRequest
 from personasync.plan import CONFLICT_CODE, conflict_reason
-from personasync.render.commands import command_line
+from personasync.render.commands import command_line, import_command
 from personasync.render.layout import (
     Style,
     answered_id,
     defuse,
     display_width,
-    import_command,
     json_text,
     pad,
     page,

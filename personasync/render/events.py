@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from personasync.events import Account, Event, EventKind, Result
-from personasync.render.layout import defuse, import_command, json_text, without_none
+from personasync.render.commands import import_command
+from personasync.render.layout import defuse, json_text, without_none
 from personasync.render.text import printable
 from personasync.units import format_duration
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -117,24 +117,6 @@ def shell_word(text: str) -> str:
         return shlex.quote(text)
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"$'{printable(escaped)}'"
-
-
-def import_command(key: str, persona_id: str | None, *, options: Sequence[str] = ()) -> str:
-    """Return the command that records an ID; ``PERSONA_ID`` stands for one not known.
-
-    ``options`` are those, such as ``--state FILE``, that it must be given
-    again. Words that look like options stand behind ``--``.
-    """
-    words = [shell_word(key), "PERSONA_ID" if persona_id is None else shell_word(persona_id)]
-    given = [shell_word(option) for option in options]
-    looks_like_option = any(word.startswith("-") for word in words)
-    return " ".join(
-        [
-            "personasync",
-            "import",
-            *([*given, "--", *words] if looks_like_option else [*words, *given]),
-        ]
-    )
 
 
 def answered_id(entry: Entry | None) -> str | None:

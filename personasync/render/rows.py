@@ -12,8 +12,8 @@ from typing import Final
 
 from personasync.diagnostics import Place
 from personasync.plan import ATTENTION, Action, ActionKind, Change, Plan
-from personasync.render.commands import command_line
-from personasync.render.layout import answered_id, display_width, import_command, shorten
+from personasync.render.commands import command_line, import_command
+from personasync.render.layout import answered_id, display_width, shorten
 from personasync.render.text import printable
 from personasync.state.entry import Status
 

@@ -175,6 +175,19 @@ def test_a_second_signal_leaves_at_once_and_still_says_so(tool: Tool) -> None:
     assert statuses == ["pending", "pending"]
 
 
+def run_code(tool: Tool, code: str, *args: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a program that changes something and then is the command."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *args],
+        cwd=tool.folder,
+        env=tool.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
 INJECTED = """\
 import sys
 import personasync.state.file, personasync.cli.apply_command as command
@@ -210,15 +223,7 @@ INJECTIONS = {
 def test_a_bug_of_ours_ends_in_order(tool: Tool, api: Sandbox, where: str) -> None:
     injection, code, total = INJECTIONS[where]
     tool.manifest(4)
-    ended = subprocess.run(
-        [sys.executable, "-c", INJECTED.format(injection=injection), *APPLY],
-        cwd=tool.folder,
-        env=tool.environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
+    ended = run_code(tool, INJECTED.format(injection=injection), *APPLY)
     stderr = ended.stderr.decode()
     assert "personasync failed in a way that it should not: Bug: nobody expected this" in stderr
     assert "Traceback" not in stderr
@@ -318,15 +323,7 @@ def test_a_full_disk_is_told_with_the_ids_that_it_did_not_take(tool: Tool) -> No
         "run()\n"
     )
     with serving(tool) as sandbox:
-        ended = subprocess.run(
-            [sys.executable, "-c", limit, *APPLY, "--parallelism", "1"],
-            cwd=tool.folder,
-            env=tool.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
+        ended = run_code(tool, limit, *APPLY, "--parallelism", "1")
         told = events(ended.stdout)
         done = {e["audioId"]: e["personaId"] for e in told if e["event"] == "create_done"}
         assert done == made(sandbox)

@@ -11,7 +11,8 @@ from personasync.events import Account, PersonaResult, Result
 from personasync.model import PersonaRequest
 from personasync.plan import Action, ActionKind
 from personasync.render.account import render_account, summary_line
-from personasync.render.layout import import_command, wrap
+from personasync.render.commands import import_command
+from personasync.render.layout import wrap
 from personasync.state.entry import Entry, Status
 
 STATUSES = {
