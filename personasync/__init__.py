@@ -14,35 +14,35 @@ Names are loaded when they are first used.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from personasync.model.version import __version__
+
 if TYPE_CHECKING:
     from personasync.api.client import HttpApi
-    from personasync.credentials import ApiKey
+    from personasync.api.key import ApiKey
     from personasync.engine import ApplyOptions, apply
-    from personasync.errors import PersonasyncError
-    from personasync.manifest import load_manifest
-    from personasync.model import Manifest, Persona, PersonaRequest
-    from personasync.plan import Action, ActionKind, Plan, compute_plan
+    from personasync.manifest.load import load_manifest
+    from personasync.model.errors import PersonasyncError
+    from personasync.model.persona import Manifest, Persona, PersonaRequest
+    from personasync.plan.compute import Action, ActionKind, Plan, compute_plan
     from personasync.state import FileStateLog, State, StateLog, load_state
 
-__version__ = "0.1.0"
-
 _HOMES = {
-    "Action": "plan",
-    "ActionKind": "plan",
-    "ApiKey": "credentials",
+    "Action": "plan.compute",
+    "ActionKind": "plan.compute",
+    "ApiKey": "api.key",
     "ApplyOptions": "engine",
     "FileStateLog": "state",
     "HttpApi": "api.client",
-    "Manifest": "model",
-    "Persona": "model",
-    "PersonaRequest": "model",
-    "PersonasyncError": "errors",
-    "Plan": "plan",
+    "Manifest": "model.persona",
+    "Persona": "model.persona",
+    "PersonaRequest": "model.persona",
+    "PersonasyncError": "model.errors",
+    "Plan": "plan.compute",
     "State": "state",
     "StateLog": "state",
     "apply": "engine",
-    "compute_plan": "plan",
-    "load_manifest": "manifest",
+    "compute_plan": "plan.compute",
+    "load_manifest": "manifest.load",
     "load_state": "state",
 }
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import Tool, clean_environment
+from tests.helpers.support import Tool, clean_environment
 
 # A machine that is busy with other things is no defect of what is tested.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

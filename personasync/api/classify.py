@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from personasync.model import is_persona_id
-from personasync.outcome import Conflict, Created, Outcome, Refused, Throttled, Unclear
+from personasync.model.contract import is_persona_id
+from personasync.model.outcome import Conflict, Created, Outcome, Refused, Throttled, Unclear
 
 KEPT_ANSWER: Final = 4096
 """Bytes of an answer that could not be understood that are kept (design.md §6)."""

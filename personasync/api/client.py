@@ -11,6 +11,7 @@ from typing import Final
 import requests
 
 from personasync.api.classify import classify, kept
+from personasync.api.key import ApiKey
 from personasync.api.transport import (
     EXCHANGE_ERRORS,
     Body,
@@ -19,9 +20,8 @@ from personasync.api.transport import (
     environment_route,
     new_session,
 )
-from personasync.credentials import ApiKey
-from personasync.model import PersonaRequest
-from personasync.outcome import Created, NotSent, Outcome, Unclear
+from personasync.model.outcome import Created, NotSent, Outcome, Unclear
+from personasync.model.persona import PersonaRequest
 
 PATH: Final = "/api/v1/generate/generate-persona"
 """Where a persona is made (api.md §1)."""

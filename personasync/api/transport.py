@@ -22,10 +22,10 @@ from requests.utils import get_environ_proxies, select_proxy
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from personasync import __version__
-from personasync.base_url import is_loopback
-from personasync.credentials import ApiKey
-from personasync.errors import ConfigurationError
+from personasync.api.base_url import is_loopback
+from personasync.api.key import ApiKey
+from personasync.model.errors import ConfigurationError
+from personasync.model.version import __version__
 
 if TYPE_CHECKING:
     from urllib3._base_connection import BaseHTTPConnection

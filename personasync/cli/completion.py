@@ -39,7 +39,7 @@ def complete_recorded_key(
 def _items(names: dict[str, str], incomplete: str) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
-    from personasync.render.text import printable
+    from personasync.render.safe import printable
 
     return [
         CompletionItem(printable(key), help=printable(name, _HELP_LIMIT))
@@ -62,7 +62,7 @@ def _workspace(context: click.Context) -> Workspace:
 
 
 def _wanted(workspace: Workspace) -> Iterator[tuple[str, str]]:
-    from personasync.errors import PersonasyncError
+    from personasync.model.errors import PersonasyncError
 
     try:
         personas = workspace.load_manifest().personas
@@ -73,7 +73,7 @@ def _wanted(workspace: Workspace) -> Iterator[tuple[str, str]]:
 
 
 def _recorded(workspace: Workspace) -> Iterator[tuple[str, str]]:
-    from personasync.errors import PersonasyncError
+    from personasync.model.errors import PersonasyncError
     from personasync.state import Status
 
     try:

@@ -11,8 +11,7 @@ from typing import Final, TextIO
 
 import click
 
-from personasync.render.layout import defuse
-from personasync.render.text import tame
+from personasync.render.safe import defuse, tame
 
 _PLAIN_WIDTH: Final = 100
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 import click
 
-from personasync.errors import PersonasyncError
+from personasync.model.errors import PersonasyncError
 
 USAGE_EXIT_CODE: Final = 64
 """click's own, 2, would read as "there are changes"."""

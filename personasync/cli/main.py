@@ -12,10 +12,10 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from personasync import __version__
 from personasync.cli.exits import Terminated, exit_code_of
 from personasync.cli.group import Group
-from personasync.errors import PersonasyncError
+from personasync.model.errors import PersonasyncError
+from personasync.model.version import __version__
 
 _COMMANDS: Final = {
     "init": "Write a commented manifest to start from.",
@@ -31,6 +31,10 @@ _COMMANDS: Final = {
 }
 
 
+_MODULES: Final = {"import": "import_"}
+"""Commands whose module has another name: ``import`` is a word of Python's."""
+
+
 class _Commands(Group):
     """Loads a command's module when it is called, and not before."""
 
@@ -40,7 +44,8 @@ class _Commands(Group):
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"personasync.cli.{name}_command").command
+        module = f"personasync.cli.commands.{_MODULES.get(name, name)}"
+        command: click.Command = import_module(module).command
         return command
 
     def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -155,7 +160,7 @@ def _say_unexpected(error: BaseException, args: Sequence[str]) -> None:
 
 
 def _without_key(text: str) -> str:
-    from personasync.credentials import read_api_key
+    from personasync.api.key import read_api_key
 
     try:
         key = read_api_key(os.environ)

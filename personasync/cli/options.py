@@ -11,7 +11,7 @@ import click
 from personasync.cli.completion import complete_key
 from personasync.cli.console import Console
 from personasync.cli.workspace import Workspace
-from personasync.units import Rate, format_duration, parse_duration
+from personasync.model.units import Rate, format_duration, parse_duration
 
 _LONGEST_SECONDS: Final = 500 * 3600.0
 """More than anyone waits; a socket counts milliseconds, and no more than 596 hours of them."""

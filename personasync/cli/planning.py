@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from personasync.cli.workspace import Workspace
-from personasync.errors import PersonasyncError, UsageError
-from personasync.files import replace_file
-from personasync.model import Manifest
-from personasync.plan import Plan, refuse_unsafe, select
-from personasync.render.text import printable
+from personasync.model.errors import PersonasyncError, UsageError
+from personasync.model.persona import Manifest
+from personasync.plan.compute import Plan
+from personasync.plan.gates import refuse_unsafe, select
+from personasync.render.safe import printable
+from personasync.state.durable import replace_file
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from personasync.cli.console import Console
 from personasync.cli.exits import Terminated, exit_code_of
 from personasync.engine import Listener, utc_now
-from personasync.errors import PersonasyncError
-from personasync.events import Account, Event, EventKind
+from personasync.engine.events import Account, Event, EventKind
+from personasync.model.errors import PersonasyncError
 from personasync.render.account import render_account
 from personasync.render.events import render_json, render_text, render_unbegun
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from personasync.base_url import parse_base_url
+from personasync.api.base_url import parse_base_url
 from personasync.cli.workspace import Workspace
-from personasync.errors import PersonasyncError
-from personasync.model import DEFAULT_BASE_URL, SANDBOX_API, Manifest, Persona
-from personasync.plan import nearest
+from personasync.model.contract import DEFAULT_BASE_URL, SANDBOX_API
+from personasync.model.errors import PersonasyncError
+from personasync.model.persona import Manifest, Persona
+from personasync.model.spelling import nearest
 from personasync.render.commands import command_line
 from personasync.state import Entry, Header, LogContents, State, Status
 

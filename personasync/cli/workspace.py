@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from personasync.base_url import parse_base_url
+from personasync.api.base_url import parse_base_url
 from personasync.cli.console import Console
-from personasync.errors import ManifestError, PlanError, UsageError
-from personasync.model import DEFAULT_BASE_URL, SANDBOX_API, Manifest
-from personasync.render.text import printable
+from personasync.model.contract import DEFAULT_BASE_URL, SANDBOX_API
+from personasync.model.errors import ManifestError, PlanError, UsageError
+from personasync.model.persona import Manifest
+from personasync.render.safe import printable
 
 if TYPE_CHECKING:
-    from personasync.plan import Plan
+    from personasync.plan.compute import Plan
     from personasync.state import Holder, LogContents, State, StateLog
 
 DEFAULT_MANIFEST: Final = "personas.yaml"
@@ -85,7 +86,7 @@ class Workspace:
 
     def load_manifest(self, *, strict: bool = False) -> Manifest:
         """Load the manifest and say its warnings; under ``strict`` they are errors."""
-        from personasync.manifest import load_manifest  # not every command has one
+        from personasync.manifest.load import load_manifest  # not every command has one
 
         if not self.has_manifest:
             raise ManifestError(
@@ -108,8 +109,8 @@ class Workspace:
 
     def compute_plan(self, manifest: Manifest, state: State) -> Plan:
         """Compute the plan; what contradicts the state is shown in its line of the manifest."""
-        from personasync.plan import compute_plan  # not every command has one
-        from personasync.source import with_sources
+        from personasync.manifest.lines import with_sources
+        from personasync.plan.compute import compute_plan  # not every command has one
 
         try:
             return compute_plan(manifest, state, options=self.options)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from personasync.units import Rate
+from personasync.model.units import Rate
 
 _MIN_TRANSIT: Final = 0.5
 _TRANSIT_SHARE: Final = 0.04

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from tenacity import RetryCallState, Retrying, retry_if_result, wait_exponential, wait_random
 
-from personasync.outcome import NotSent, Outcome, Throttled, Unclear
+from personasync.model.outcome import NotSent, Outcome, Throttled, Unclear
 
 _FIRST_WAIT: Final = 0.5
 _LONGEST_WAIT: Final = 20.0

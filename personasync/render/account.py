@@ -9,10 +9,11 @@ from functools import partial
 from itertools import groupby
 from typing import Final, TypeAlias
 
-from personasync.events import Account, PersonaResult, Result
+from personasync.engine.events import Account, PersonaResult, Result
 from personasync.render.commands import command_line, import_command
-from personasync.render.layout import Style, answered_id, page, paint, wrap
-from personasync.render.text import printable
+from personasync.render.layout import Style, paint, wrap
+from personasync.render.safe import page, printable
+from personasync.state.adopt import answered_id
 
 _REASON_LIMIT: Final = 500
 _GLUE: Final = "\x1f"

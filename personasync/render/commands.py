@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from personasync.render.layout import shell_word
+from personasync.render.safe import shell_word
 
 
 def command_line(

@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from personasync.diagnostics import Diagnostic, Place, Severity
+from personasync.model.diagnostics import Diagnostic, Place, Severity
 from personasync.render.github import workflow_command
 from personasync.render.layout import display_width
-from personasync.render.text import printable
+from personasync.render.safe import printable
 
 FORMAT: Final = "personasync.diagnostics/1"
 """What a JSON document of diagnostics says of itself; see schemas/diagnostics.schema.json."""

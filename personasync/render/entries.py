@@ -6,21 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from personasync.model import PersonaRequest
-from personasync.plan import CONFLICT_CODE, conflict_reason
+from personasync.model.persona import PersonaRequest
+from personasync.plan.compute import CONFLICT_CODE, conflict_reason
 from personasync.render.commands import command_line, import_command
-from personasync.render.layout import (
-    Style,
-    answered_id,
-    defuse,
-    display_width,
-    json_text,
-    pad,
-    page,
-    paint,
-)
-from personasync.render.text import printable
-from personasync.state.entry import Entry, Status, entry_to_json
+from personasync.render.layout import Style, display_width, pad, paint
+from personasync.render.safe import defuse, json_text, page, printable
+from personasync.state.adopt import answered_id
+from personasync.state.codec import entry_to_json
+from personasync.state.entry import Entry, Status
 
 _STYLES: Final = {
     Status.CREATED: Style.GREEN,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from personasync.errors import PersonasyncError
+from personasync.model.errors import PersonasyncError
 from personasync.render import diagnostics
 from personasync.render.github import workflow_command
-from personasync.render.text import printable
+from personasync.render.safe import printable
 
 
 def render_error(error: PersonasyncError, *, color: bool = False) -> str:

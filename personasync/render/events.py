@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from personasync.events import Account, Event, EventKind, Result
+from personasync.engine.events import Account, Event, EventKind, Result
+from personasync.model.units import format_duration
 from personasync.render.commands import import_command
-from personasync.render.layout import defuse, json_text, without_none
-from personasync.render.text import printable
-from personasync.units import format_duration
+from personasync.render.layout import without_none
+from personasync.render.safe import defuse, json_text, printable
 
 _COUNT_NAMES: Final[Mapping[Result, str]] = {
     Result.CREATED: "created",

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
-import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
-
-from personasync.render.text import printable
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from personasync.state.entry import Entry
-
-_COMMAND_AT_START: Final = re.compile(r"^(\s*)::")
-_COMMAND_ANYWHERE: Final = re.compile(r"##(?=\w*\[)")
-_ANSWERED_ID: Final = re.compile(r'"personaId"\s*:\s*"([A-Za-z0-9][A-Za-z0-9._:-]{0,127})"')
+    pass
 
 
 class Style(StrEnum):
@@ -84,45 +75,6 @@ def wrap(text: str, width: int, *, indent: str = "", hanging: str | None = None)
             line, room = f"{line} ", room - 1
         line, room = line + word, room - taken
     return [*lines, line] if line.strip() else lines
-
-
-def defuse(line: str) -> str:
-    """Return a line that a CI log does not take for a command of its own.
-
-    GitHub's runner obeys ``::name::`` at the start of a line, after spaces,
-    and the older ``##[name]`` anywhere in it; others know ``##vso[``.
-    """
-    if "::" in line:
-        line = _COMMAND_AT_START.sub(r"\1\\x3a:", line)
-    return _COMMAND_ANYWHERE.sub(r"#\\x23", line) if "##" in line else line
-
-
-def page(lines: Iterable[str]) -> str:
-    """Join lines into a text that ends with a newline, each of them defused."""
-    return "".join(f"{defuse(line)}\n" for line in lines)
-
-
-def json_text(value: object, indent: int | None = None) -> str:
-    """Return JSON in plain ASCII, which any terminal, pipe and encoding can carry.
-
-    ``##[`` is escaped, so that a CI log does not take it for a command.
-    """
-    text = json.dumps(value, indent=indent, allow_nan=False)
-    return _COMMAND_ANYWHERE.sub(r"#\\u0023", text)
-
-
-def shell_word(text: str) -> str:
-    """Quote a text for a POSIX shell; control characters become bash's ``$'…'`` form."""
-    if printable(text) == text:
-        return shlex.quote(text)
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"$'{printable(escaped)}'"
-
-
-def answered_id(entry: Entry | None) -> str | None:
-    """Return the one ID that an answer kept in an entry shows, if it does show just one."""
-    found = set(_ANSWERED_ID.findall(entry.answer)) if entry and entry.answer else set()
-    return found.pop() if len(found) == 1 else None
 
 
 def without_none(fields: Mapping[str, object | None]) -> dict[str, object]:

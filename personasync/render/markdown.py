@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from personasync.plan import Plan
+from personasync.plan.compute import Plan
 from personasync.render.rows import Note, Row, notes_of, rows_of, summary_lines
-from personasync.render.text import printable
+from personasync.render.safe import printable
 
 MARKDOWN_MARKER: Final = "<!-- personasync plan -->"
 """The first line: unseen, and how a job finds the comment that it wrote before."""

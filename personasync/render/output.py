@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from personasync.errors import PersonasyncError
-from personasync.render.layout import defuse, json_text, page, shell_word
-from personasync.render.text import printable
+from personasync.model.errors import PersonasyncError
+from personasync.render.safe import defuse, json_text, page, printable, shell_word
 
 
 @dataclass(frozen=True, slots=True)

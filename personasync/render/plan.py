@@ -6,20 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from personasync.plan import ATTENTION, Plan
+from personasync.plan.compute import ATTENTION, Plan
 from personasync.render.github import workflow_command
-from personasync.render.layout import (
-    Style,
-    display_width,
-    json_text,
-    pad,
-    page,
-    paint,
-    shorten,
-    wrap,
-)
+from personasync.render.layout import Style, display_width, pad, paint, shorten, wrap
 from personasync.render.rows import ChangedField, Row, notes_of, rows_of, summary_lines
-from personasync.render.text import printable
+from personasync.render.safe import json_text, page, printable
 
 __all__ = [
     "FORMATS",
@@ -50,7 +41,7 @@ def render_json(plan: Plan, *, api: str, location: str, paths: Sequence[str] | N
     manifest where that is not its files, both as the user would say it. The
     text is plain ASCII and ends with a newline.
     """
-    from personasync.planfile import SavedPlan  # most plans are shown as text
+    from personasync.plan.saved import SavedPlan  # most plans are shown as text
 
     saved = SavedPlan.of(plan, api=api, location=location, paths=paths)
     return json_text(saved.to_json(), indent=2) + "\n"

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from personasync.diagnostics import Place
-from personasync.plan import ATTENTION, Action, ActionKind, Change, Plan
+from personasync.model.diagnostics import Place
+from personasync.plan.compute import ATTENTION, Action, ActionKind, Change, Plan
 from personasync.render.commands import command_line, import_command
-from personasync.render.layout import answered_id, display_width, shorten
-from personasync.render.text import printable
+from personasync.render.layout import display_width, shorten
+from personasync.render.safe import printable
+from personasync.state.adopt import answered_id
 from personasync.state.entry import Status
 
 _SYMBOLS: Final[Mapping[ActionKind, str]] = {

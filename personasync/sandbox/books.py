@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from personasync.errors import StateError
+from personasync.model.errors import StateError
 
 FORMAT: Final = "personasync.sandbox/1"
 _HEADER: Final = (

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from personasync.model.units import Rate
 from personasync.sandbox.faults import Fault
-from personasync.units import Rate
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from personasync.model import API_FIELDS, DEFAULT_VOCAL_END, DEFAULT_VOCAL_START, PersonaRequest
+from personasync.model.contract import API_FIELDS, DEFAULT_VOCAL_END, DEFAULT_VOCAL_START
+from personasync.model.persona import PersonaRequest
 from personasync.sandbox.exchange import Answer
 
 NO_SUCH_TASK: Final = Answer(404, "no such task")

@@ -18,16 +18,10 @@ from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Any, Final, Self
 
-from personasync.errors import ConfigurationError
+from personasync.model.errors import ConfigurationError
 from personasync.sandbox.books import Books, MadePersona
 from personasync.sandbox.config import SandboxConfig
-from personasync.sandbox.exchange import (
-    SUCCESS,
-    Answer,
-    ReceivedRequest,
-    Reply,
-    SandboxRequest,
-)
+from personasync.sandbox.exchange import SUCCESS, Answer, ReceivedRequest, Reply, SandboxRequest
 from personasync.sandbox.faults import FaultKind
 from personasync.sandbox.service import TRAP_PATH, SandboxStatistics, Service
 

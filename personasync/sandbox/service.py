@@ -15,8 +15,9 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from personasync.errors import StateError
-from personasync.model import PersonaRequest
+from personasync.model.errors import StateError
+from personasync.model.persona import PersonaRequest
+from personasync.model.units import Rate
 from personasync.sandbox.books import Books, MadePersona
 from personasync.sandbox.config import SandboxConfig
 from personasync.sandbox.contract import (
@@ -30,7 +31,6 @@ from personasync.sandbox.contract import (
 )
 from personasync.sandbox.exchange import SUCCESS, Answer, ReceivedRequest, Reply
 from personasync.sandbox.faults import FaultDice, FaultKind
-from personasync.units import Rate
 
 GENERATE_PATH: Final = "/api/v1/generate/generate-persona"
 RECORD_INFO_PATH: Final = "/api/v1/generate/record-info"

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from personasync.files import write_all
+from personasync.state.durable import write_all
 
 
 @dataclass(slots=True)

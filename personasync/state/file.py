@@ -13,10 +13,11 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
-from personasync.errors import StateError, StateWriteError
-from personasync.files import replace_file
+from personasync.model.errors import StateError, StateWriteError
 from personasync.state.appender import Appender
-from personasync.state.entry import Entry, Header, Status, encode_entry, encode_header, more_telling
+from personasync.state.codec import encode_entry, encode_header
+from personasync.state.durable import replace_file
+from personasync.state.entry import Entry, Header, Status, more_telling
 from personasync.state.fold import State, fold
 from personasync.state.log import Holder, LogContents
 from personasync.state.parse import ParsedLog, parse_log

@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from personasync.state.entry import Entry, Header, Status, encode_entry
+from personasync.state.codec import encode_entry
+from personasync.state.entry import Entry, Header, Status
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from personasync.errors import StateError, StateLockedError
+from personasync.model.errors import StateError, StateLockedError
 from personasync.state.log import Holder
 
 _POLL_SECONDS: Final = 0.1

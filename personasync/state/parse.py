@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Final
 
-from personasync.errors import StateError
-from personasync.state.entry import Entry, Header, decode_line, salvage
+from personasync.model.errors import StateError
+from personasync.state.codec import decode_line, salvage
+from personasync.state.entry import Entry, Header
 
 _MERGE_MARKERS: Final = (b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")
 _BOM: Final = b"\xef\xbb\xbf"

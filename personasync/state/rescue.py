@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from personasync.errors import StateError
-from personasync.files import sync_folder, write_all
+from personasync.model.errors import StateError
+from personasync.state.durable import sync_folder, write_all
 from personasync.state.entry import Entry
 from personasync.state.parse import parse_log
 

@@ -17,10 +17,10 @@ import pytest
 import yaml
 
 from personasync.sandbox import Sandbox, SandboxConfig
-from tests.hosting import ROOT, GitHub, GitLab, Job, shell_scripts
-from tests.repository import Repository
-from tests.serving import KEY, NO_CHANGES, STATE, made, recorded
-from tests.support import manifest_text
+from tests.helpers.hosting import ROOT, GitHub, GitLab, Job, shell_scripts
+from tests.helpers.repository import Repository
+from tests.helpers.serving import KEY, NO_CHANGES, STATE, made, recorded
+from tests.helpers.support import manifest_text
 
 CI = ROOT / "examples" / "ci"
 WORKFLOWS = sorted((CI / "github-actions").glob("*.yml"))

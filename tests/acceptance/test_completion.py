@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from personasync.sandbox import Sandbox
-from tests.acceptance.waiting import HANG
-from tests.hosting import ROOT
-from tests.serving import apply_here, made, serving
-from tests.support import Tool, manifest_text
-from tests.terminal import ON_A_TERMINAL
+from tests.helpers.hosting import ROOT
+from tests.helpers.serving import apply_here, made, serving
+from tests.helpers.support import Tool, manifest_text
+from tests.helpers.terminal import ON_A_TERMINAL
+from tests.helpers.waiting import HANG
 
 _SETUP = {
     "bash": (

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from personasync.sandbox import Sandbox
-from tests.acceptance.waiting import HANG, answers_held, deliver
-from tests.published import check
-from tests.serving import STATE, made, recorded, serving
-from tests.support import Tool, manifest_text
+from tests.helpers.published import check
+from tests.helpers.serving import STATE, made, recorded, serving
+from tests.helpers.support import Tool, manifest_text
+from tests.helpers.waiting import HANG, answers_held, deliver
 
 APPLY = ("apply", "--auto-approve", "--format", "json", "--rate-limit", "none")
 COUNTS = ("created", "imported", "renamed", "failed", "conflict", "unknown", "notAttempted")
@@ -190,7 +190,7 @@ def run_code(tool: Tool, code: str, *args: str) -> subprocess.CompletedProcess[b
 
 INJECTED = """\
 import sys
-import personasync.state.file, personasync.cli.apply_command as command
+import personasync.state.file, personasync.cli.commands.apply as command
 class Bug(Exception): pass
 def buggy(*args, **options): raise Bug("nobody expected this")
 {injection}
@@ -199,7 +199,7 @@ sys.argv[0] = "personasync"
 run()
 """
 INJECTIONS = {
-    "before the run": ("import personasync.plan as p; p.compute_plan = buggy", 1, 0),
+    "before the run": ("import personasync.plan.compute as p; p.compute_plan = buggy", 1, 0),
     "in the state": ("personasync.state.file.FileStateLog.append = buggy", 1, 4),
     "in the API": ("import personasync.api.client as c; c.HttpApi.create = buggy", 1, 4),
     "in what shows the plan": ("command.render_text = buggy", 1, 0),
@@ -211,7 +211,7 @@ INJECTIONS = {
         4,
     ),
     "in the worker": (
-        "import personasync.engine.creation as c; c.Creation.run = buggy",
+        "import personasync.engine.attempt as c; c.Creation.run = buggy",
         1,
         4,
     ),

@@ -20,9 +20,9 @@ import pytest
 import yaml
 
 from personasync.sandbox import Sandbox, SandboxConfig
-from tests.acceptance.waiting import HANG, answers_held, wait_for
-from tests.support import Ended, Tool, manifest_text
-from tests.terminal import Terminal
+from tests.helpers.support import Ended, Tool, manifest_text
+from tests.helpers.terminal import Terminal
+from tests.helpers.waiting import HANG, answers_held, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "examples" / "quickstart" / "personas.yaml"

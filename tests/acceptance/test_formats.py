@@ -11,8 +11,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from personasync.sandbox import Sandbox
-from tests.serving import apply_here, serving
-from tests.support import Tool, manifest_text
+from tests.helpers.serving import apply_here, serving
+from tests.helpers.support import Tool, manifest_text
 
 NASTY = (
     "a|b `c` **d** _e_ ~~f~~ \\| <img src=x onerror=alert(1)> </code></td></table>"

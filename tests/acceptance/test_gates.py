@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from personasync.sandbox import Sandbox
-from tests.serving import NO_CHANGES, STATE, apply_here, made, serving
-from tests.support import Ended, Tool, manifest_text
+from tests.helpers.serving import NO_CHANGES, STATE, apply_here, made, serving
+from tests.helpers.support import Ended, Tool, manifest_text
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from personasync.sandbox import Sandbox
-from tests.repository import Repository
-from tests.serving import KEY, NO_CHANGES, made, recorded, serving
-from tests.support import manifest_text
+from tests.helpers.repository import Repository
+from tests.helpers.serving import KEY, NO_CHANGES, made, recorded, serving
+from tests.helpers.support import manifest_text
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not here")
 

@@ -15,8 +15,8 @@ import yaml
 from personasync.sandbox import Sandbox, SandboxConfig
 from personasync.sandbox.faults import Fault
 from personasync.state import FileStateLog
-from tests.acceptance.waiting import HANG
-from tests.support import Ended, Tool
+from tests.helpers.support import Ended, Tool
+from tests.helpers.waiting import HANG
 
 STATE = "personas.state.jsonl"
 NO_CHANGES = "No changes. Every persona in the manifest is recorded."

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support import Tool
+from tests.helpers.support import Tool
 
 ONE_PERSONA = """\
 version: 1

@@ -27,8 +27,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from personasync.sandbox import Sandbox, SandboxConfig
 from personasync.state import Entry, FileStateLog, Status
-from tests.acceptance.killable import Kill, Runner
-from tests.support import Ended, clean_environment
+from tests.helpers.killable import Kill, Runner
+from tests.helpers.support import Ended, clean_environment
 
 KEYS = [f"k-{number}" for number in range(5)]
 AUDIOS = [f"audio-{number}" for number in range(10)]

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.waiting import HANG
-from tests.nasty import (
+from tests.helpers.nasty import (
     CERTIFICATES,
     Behaviour,
     NastyServer,
@@ -35,7 +34,8 @@ from tests.nasty import (
     silence,
     sit_there,
 )
-from tests.support import Ended, Tool
+from tests.helpers.support import Ended, Tool
+from tests.helpers.waiting import HANG
 
 KEY = "sk-4f9a1c7e2b8d6053"
 OK_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import Tool
+from tests.helpers.support import Tool
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.repository import Repository
-from tests.support import manifest_text
+from tests.helpers.repository import Repository
+from tests.helpers.support import manifest_text
 
 pytestmark = [
     pytest.mark.slow,

@@ -1,6 +1,6 @@
 """The published schemas: what they promise, and that nothing the tool says breaks the promise.
 
-``tests.published`` checks the outputs of every run that the suite makes; here
+``tests.helpers.published`` checks the outputs of every run that the suite makes; here
 are the runs that leave no kind of output out, and the check's own test.
 """
 
@@ -16,8 +16,8 @@ import jsonschema
 import pytest
 
 from personasync.sandbox import Sandbox, SandboxConfig
-from tests.published import NAMES, SCHEMAS, check, check_run, outputs, validator
-from tests.support import Ended, Tool
+from tests.helpers.published import NAMES, SCHEMAS, check, check_run, outputs, validator
+from tests.helpers.support import Ended, Tool
 
 KEY = "an-api-key-that-nobody-has"
 

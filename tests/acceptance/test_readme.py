@@ -18,7 +18,7 @@ import pytest
 from personasync.cli.main import cli
 from personasync.sandbox import Sandbox, SandboxConfig
 from personasync.sandbox.contract import MAGIC_AUDIOS, MAGIC_TASKS
-from tests.support import Tool
+from tests.helpers.support import Tool
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

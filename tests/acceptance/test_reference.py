@@ -11,7 +11,7 @@ import click
 import pytest
 
 from personasync.cli.main import cli
-from tests.support import Tool
+from tests.helpers.support import Tool
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREEN = (80, 43)

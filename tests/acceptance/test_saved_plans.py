@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from personasync.planfile import plan_digest
+from personasync.plan.saved import plan_digest
 from personasync.sandbox import Sandbox
-from tests.serving import KEY, STATE, apply_here, made, recorded, serving
-from tests.support import Ended, Tool, manifest_text
+from tests.helpers.serving import KEY, STATE, apply_here, made, recorded, serving
+from tests.helpers.support import Ended, Tool, manifest_text
 
 AGAIN = (
     "nothing was changed; look at a new plan, and make a new one with `personasync plan --out FILE`"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nasty import (
+from tests.helpers.nasty import (
     CERTIFICATES,
     Behaviour,
     NastyServer,
@@ -27,7 +27,7 @@ from tests.nasty import (
     says,
     tunnel_to,
 )
-from tests.support import Ended, Tool, manifest_text
+from tests.helpers.support import Ended, Tool, manifest_text
 
 KEY = "sk-4f9a1c7e2b8d6053"
 CA = str(CERTIFICATES / "ca.pem")

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from personasync.sandbox import Sandbox
-from tests.acceptance.waiting import HANG
-from tests.serving import NO_CHANGES, STATE, apply_here, serving
-from tests.support import Tool, manifest_text
-from tests.terminal import CODES, STYLES, Terminal, cells
+from tests.helpers.serving import NO_CHANGES, STATE, apply_here, serving
+from tests.helpers.support import Tool, manifest_text
+from tests.helpers.terminal import CODES, STYLES, Terminal, cells
+from tests.helpers.waiting import HANG
 
 NAMES = {
     "ascii": "Neon Siren",

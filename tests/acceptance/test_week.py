@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from personasync.sandbox import Sandbox, SandboxConfig
-from tests.hosting import ROOT, GitHub, Job
-from tests.repository import Repository
-from tests.serving import KEY, NO_CHANGES, STATE, made, recorded
-from tests.support import manifest_text
+from tests.helpers.hosting import ROOT, GitHub, Job
+from tests.helpers.repository import Repository
+from tests.helpers.serving import KEY, NO_CHANGES, STATE, made, recorded
+from tests.helpers.support import manifest_text
 
 pytestmark = [
     pytest.mark.slow,

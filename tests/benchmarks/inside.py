@@ -13,8 +13,8 @@ from personasync.state.entry import Entry, Status
 
 def shape(manifest: str) -> list[float]:
     """Return the seconds to parse a manifest and those to hold it against its schema."""
-    from personasync.document import collector_paused, read_document
-    from personasync.schema import compile_schema, load_schema
+    from personasync.manifest.reader import collector_paused, read_document
+    from personasync.manifest.schemas import compile_schema, load_schema
 
     check = compile_schema(load_schema("manifest"))
     with collector_paused():

@@ -19,7 +19,7 @@ from typing import Any
 
 from personasync.sandbox import Sandbox, SandboxConfig
 from personasync.state import FileStateLog, State, Status
-from tests.support import Tool
+from tests.helpers.support import Tool
 
 AUDIOS = 3
 STRACE = shutil.which("strace")

@@ -10,8 +10,8 @@ import pytest
 
 from personasync.sandbox import Sandbox, SandboxConfig
 from personasync.state import FileStateLog
-from tests.acceptance.waiting import HANG, answers_held, wait_for
-from tests.support import Tool
+from tests.helpers.support import Tool
+from tests.helpers.waiting import HANG, answers_held, wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -16,8 +16,8 @@ import pytest
 import personasync
 from personasync.sandbox import Sandbox, SandboxConfig
 from personasync.state import FileStateLog, Status
-from tests.acceptance.waiting import HANG, answers_held, deliver, wait_for
-from tests.support import Tool
+from tests.helpers.support import Tool
+from tests.helpers.waiting import HANG, answers_held, deliver, wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from personasync.schema import load_schema
+from personasync.manifest.schemas import load_schema
 
 pytestmark = pytest.mark.slow
 

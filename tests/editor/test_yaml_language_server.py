@@ -17,12 +17,12 @@ from typing import Any, Final
 
 import pytest
 
-from personasync.diagnostics import Diagnostic, Severity
-from personasync.errors import ManifestError
-from personasync.manifest import load_manifest
-from personasync.schema import load_schema, schema_text
+from personasync.manifest.load import load_manifest
+from personasync.manifest.schemas import load_schema, schema_text
+from personasync.model.diagnostics import Diagnostic, Severity
+from personasync.model.errors import ManifestError
 from tests.editor.lsp import LanguageServer, Mark, ServerError, Suggestion
-from tests.support import Tool, clean_environment
+from tests.helpers.support import Tool, clean_environment
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ReachedOut
-from tests.support import Tool, clean_environment
+from tests.helpers.support import Tool, clean_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 

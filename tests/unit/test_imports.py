@@ -1,4 +1,4 @@
-"""The parts of design.md §8: what each may import, and what each command loads."""
+"""The folders of the package: what each may import, and what each command loads."""
 
 from __future__ import annotations
 
@@ -11,35 +11,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import Tool
+from tests.helpers.support import Tool
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "personasync"
 
-PARTS: dict[str, set[str]] = {
-    "cli": {"cli", "__main__"},
-    "render": {"render"},
-    "engine": {"engine"},
-    "api": {"api"},
-    "sandbox": {"sandbox"},
-    "plan": {"plan", "planfile", "events"},
-    "state": {"state"},
-    "manifest": {"manifest", "schema", "document", "explain", "rules", "source", "syntax"},
-    "model": {
-        "model",
-        "diagnostics",
-        "errors",
-        "units",
-        "files",
-        "outcome",
-        "base_url",
-        "credentials",
-    },
+MAY_IMPORT: dict[str, set[str]] = {
+    "model": set(),
+    "sandbox": {"model"},
+    "api": {"model"},
+    "state": {"model"},
+    "manifest": {"model"},
+    "plan": {"state", "manifest", "model"},
+    "engine": {"plan", "state", "model"},
+    "render": {"engine", "plan", "state", "manifest", "model"},
+    "cli": {"render", "engine", "plan", "manifest", "state", "api", "sandbox", "model"},
 }
-"""The parts, top to bottom, and the modules and packages that make each up."""
+"""Each folder of the package, and the folders that it may import."""
 
-FACE = "__init__"
-"""The package itself is a face: it loads nothing by itself, and has only its version to import."""
+AT_THE_ROOT = {"__init__", "__main__"}
+"""The face, which loads nothing by itself, and the start."""
 
 OUTSIDE: dict[str, set[str]] = {
     "cli": {"click", "rich"},
@@ -52,10 +43,10 @@ OUTSIDE: dict[str, set[str]] = {
     "manifest": {"yaml", "jsonschema"},
     "model": set(),
 }
-"""What each part may import that Python does not bring along."""
+"""What each folder may import that Python does not bring along."""
 
 PURE = {"render", "plan", "model"}
-"""Parts that touch nothing: no file, socket, clock, thread, environment or process."""
+"""Folders that touch nothing: no file, socket, clock, thread, environment or process."""
 
 TOUCHING = {
     "fcntl",
@@ -74,8 +65,6 @@ TOUCHING = {
     "time",
 }
 ALLOWED_TO_TOUCH = {
-    "files": {"os", "pathlib", "shutil"},  # writes whole files, for whoever asks
-    "credentials": {"pathlib"},  # the key may be in a file
     "render.account": {"signal"},  # for the names of signals
 }
 
@@ -89,12 +78,11 @@ def module_files() -> dict[str, Path]:
 
 
 MODULES = module_files()
-PART_ORDER = list(PARTS)
 
 
-def parts_of(module: str) -> list[str]:
-    """Return the parts that a module belongs to."""
-    return [part for part, names in PARTS.items() if module.partition(".")[0] in names]
+def folder_of(module: str) -> str:
+    """Return the folder that a module, or a name in it, belongs to."""
+    return module.partition(".")[0]
 
 
 def imports_of(path: Path) -> Iterator[str]:
@@ -108,48 +96,41 @@ def imports_of(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_every_module_is_in_exactly_one_part() -> None:
-    astray = {m: parts_of(m) for m in MODULES if m != FACE and len(parts_of(m)) != 1}
-    assert astray == {}
+def test_every_module_is_in_a_folder() -> None:
+    assert {folder_of(module) for module in MODULES} == {*MAY_IMPORT, *AT_THE_ROOT}
 
 
-def test_every_part_names_modules_that_are_there() -> None:
-    there = {module.partition(".")[0] for module in MODULES}
-    assert {name for names in PARTS.values() for name in names} == there - {FACE}
-
-
-@pytest.mark.parametrize("part", PARTS)
-def test_imports_point_down(part: str) -> None:
-    from_here_down = set(PART_ORDER[PART_ORDER.index(part) :])
-    upward = [
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_imports_point_one_way(folder: str) -> None:
+    allowed = {folder, *MAY_IMPORT[folder]}
+    astray = [
         f"{module} imports {name}"
         for module, path in MODULES.items()
-        if part in parts_of(module)
+        if folder_of(module) == folder
         for name in imports_of(path)
         if name.startswith("personasync.")
-        and name != "personasync.__version__"
-        and from_here_down.isdisjoint(parts_of(name.removeprefix("personasync.")))
+        and folder_of(name.removeprefix("personasync.")) not in allowed
     ]
-    assert upward == []
+    assert astray == []
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_each_part_imports_only_its_own_dependencies(part: str) -> None:
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_each_folder_imports_only_its_own_dependencies(folder: str) -> None:
     used = {
         name.partition(".")[0]
         for module, path in MODULES.items()
-        if part in parts_of(module)
+        if folder_of(module) == folder
         for name in imports_of(path)
     }
     outside = used - set(sys.stdlib_module_names) - {"personasync"}
-    assert outside == OUTSIDE[part]
+    assert outside == OUTSIDE[folder]
 
 
-def test_pure_parts_touch_nothing() -> None:
+def test_pure_folders_touch_nothing() -> None:
     touching = {
         module: sorted(found)
         for module, path in MODULES.items()
-        if module != FACE and parts_of(module)[0] in PURE
+        if folder_of(module) in PURE
         if (found := {name.partition(".")[0] for name in imports_of(path)} & TOUCHING)
     }
     assert touching == {module: sorted(names) for module, names in ALLOWED_TO_TOUCH.items()}
@@ -169,7 +150,7 @@ def test_nothing_below_the_command_line_prints_or_exits() -> None:
     found = [
         f"{module}:{node.lineno} {ast.unparse(node)}"
         for module, path in MODULES.items()
-        if module != FACE and parts_of(module) != ["cli"]
+        if folder_of(module) in MAY_IMPORT and folder_of(module) != "cli"
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node) in forbidden
     ]
@@ -183,9 +164,9 @@ HEAVY = {
     "filelock",
     "http",
     "jsonschema",
-    "personasync.api",
+    "personasync.api.client",
     "personasync.engine",
-    "personasync.manifest",
+    "personasync.manifest.load",
     "personasync.plan",
     "personasync.render",
     "personasync.sandbox",
@@ -222,7 +203,7 @@ def loaded_by(tool: Tool, *args: str) -> set[str]:
     return HEAVY & set(modules)
 
 
-MANIFEST = {"click", "personasync.manifest", "personasync.render", "yaml"}
+MANIFEST = {"click", "personasync.manifest.load", "personasync.render", "yaml"}
 PLANS = {*MANIFEST, "personasync.plan", "personasync.state"}
 ENTRIES = {"click", "personasync.plan", "personasync.render", "personasync.state"}
 
@@ -259,5 +240,6 @@ def test_an_apply_with_nothing_to_send_loads_no_client(tool: Tool) -> None:
     tool.write("personas.yaml", "version: 1\npersonas: {}\n")
     loaded = loaded_by(tool, "apply", "--auto-approve")
     assert (
-        loaded & {"requests", "urllib3", "http", "personasync.api", "personasync.sandbox"} == set()
+        loaded & {"requests", "urllib3", "http", "personasync.api.client", "personasync.sandbox"}
+        == set()
     )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personasync.api.classify import KEPT_ANSWER, classify, kept, parse_retry_after
-from personasync.outcome import Conflict, Created, Outcome, Refused, Throttled, Unclear
+from personasync.model.outcome import Conflict, Created, Outcome, Refused, Throttled, Unclear
 
 NOW = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
 PERSONA = {"personaId": "a1b2c3d4", "name": "n", "description": "d"}

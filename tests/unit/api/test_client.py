@@ -18,9 +18,8 @@ import pytest
 from personasync import __version__
 from personasync.api import transport
 from personasync.api.client import ANSWER_LIMIT, HttpApi
-from personasync.credentials import ApiKey
-from personasync.model import PersonaRequest
-from personasync.outcome import (
+from personasync.api.key import ApiKey
+from personasync.model.outcome import (
     Conflict,
     Created,
     NotSent,
@@ -29,7 +28,8 @@ from personasync.outcome import (
     Throttled,
     Unclear,
 )
-from tests.nasty import (
+from personasync.model.persona import PersonaRequest
+from tests.helpers.nasty import (
     Behaviour,
     NastyServer,
     Talk,

@@ -7,9 +7,9 @@ import json
 import responses
 
 from personasync.api.client import HttpApi
-from personasync.credentials import ApiKey
-from personasync.model import PersonaRequest
-from personasync.outcome import Created
+from personasync.api.key import ApiKey
+from personasync.model.outcome import Created
+from personasync.model.persona import PersonaRequest
 
 BASE = "https://api.invalid"
 URL = f"{BASE}/api/v1/generate/generate-persona"

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from personasync.api.client import HttpApi
+from personasync.api.key import ApiKey
 from personasync.api.transport import Route, environment_route
-from personasync.credentials import ApiKey
-from personasync.errors import ConfigurationError
-from personasync.model import PersonaRequest
-from personasync.outcome import Created, NotSent, Outcome, Unclear
-from tests.nasty import (
+from personasync.model.errors import ConfigurationError
+from personasync.model.outcome import Created, NotSent, Outcome, Unclear
+from personasync.model.persona import PersonaRequest
+from tests.helpers.nasty import (
     CERTIFICATES,
     Behaviour,
     NastyServer,

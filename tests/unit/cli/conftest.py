@@ -9,7 +9,7 @@ import pytest
 
 from personasync.cli.main import main
 from personasync.state import Entry, FileStateLog
-from tests.support import Ended, manifest_text
+from tests.helpers.support import Ended, manifest_text
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import click
 import pytest
 
 from personasync.cli.completion import complete_key, complete_recorded_key
-from personasync.model import PersonaRequest
+from personasync.model.persona import PersonaRequest
 from personasync.state import Entry, Status
 from tests.unit.cli.conftest import Cli
 

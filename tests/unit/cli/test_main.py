@@ -11,7 +11,7 @@ import pytest
 
 from personasync.cli import main as module
 from personasync.cli.exits import Terminated, exit_code_of
-from personasync.errors import PersonasyncError, StateLockedError
+from personasync.model.errors import PersonasyncError, StateLockedError
 from tests.unit.cli.conftest import Cli
 
 

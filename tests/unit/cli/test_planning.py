@@ -7,9 +7,9 @@ import pytest
 from personasync.cli.console import Console
 from personasync.cli.planning import Selection, check_outputs, write_step_summary, write_text
 from personasync.cli.workspace import Workspace
-from personasync.errors import PersonasyncError, PlanError, UsageError
-from personasync.model import Manifest, Settings
-from personasync.plan import Plan
+from personasync.model.errors import PersonasyncError, PlanError, UsageError
+from personasync.model.persona import Manifest, Settings
+from personasync.plan.compute import Plan
 from personasync.state import State
 from tests.unit.cli.conftest import Cli
 

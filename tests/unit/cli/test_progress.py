@@ -10,9 +10,9 @@ import pytest
 from personasync.cli.console import Console
 from personasync.cli.exits import Terminated
 from personasync.cli.progress import listening, tell_once_more, told_to_the_end
-from personasync.errors import StateLockedError
-from personasync.events import Account, Event, EventKind, PersonaResult, Result
-from personasync.plan import Action, ActionKind
+from personasync.engine.events import Account, Event, EventKind, PersonaResult, Result
+from personasync.model.errors import StateLockedError
+from personasync.plan.compute import Action, ActionKind
 
 AT = "2026-11-22T10:00:00Z"
 ACTION = Action(ActionKind.CREATE, "neon", "audio-1")

@@ -15,9 +15,9 @@ from personasync.cli.records import (
     unambiguous_name,
 )
 from personasync.cli.workspace import Workspace
-from personasync.diagnostics import Place
-from personasync.errors import PersonasyncError
-from personasync.model import Manifest, Persona, PersonaRequest
+from personasync.model.diagnostics import Place
+from personasync.model.errors import PersonasyncError
+from personasync.model.persona import Manifest, Persona, PersonaRequest
 from personasync.state import Entry, Header, State, Status
 
 

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from personasync.diagnostics import Place
 from personasync.engine import ApplyOptions, apply
-from personasync.errors import StateWriteError
-from personasync.events import Account, Event
-from personasync.model import Manifest, Persona, PersonaRequest
-from personasync.outcome import Created, Outcome
-from personasync.plan import Plan, compute_plan
+from personasync.engine.events import Account, Event
+from personasync.model.diagnostics import Place
+from personasync.model.errors import StateWriteError
+from personasync.model.outcome import Created, Outcome
+from personasync.model.persona import Manifest, Persona, PersonaRequest
+from personasync.plan.compute import Plan, compute_plan
 from personasync.state import Entry, Header, LogContents, State, fold
 
 API = "https://api.example"

@@ -8,7 +8,7 @@ import pytest
 
 from personasync.engine.pace import Pace
 from personasync.engine.patience import Patience
-from personasync.outcome import Conflict, Created, NotSent, Refused, Throttled, Unclear
+from personasync.model.outcome import Conflict, Created, NotSent, Refused, Throttled, Unclear
 from personasync.state import Status
 from tests.unit.engine.fakes import persona, run
 from tests.unit.state.samples import Entry
@@ -27,7 +27,7 @@ def _no_time_is_lost(monkeypatch):
 
     monkeypatch.setattr(Pace, "pause", pause)
     monkeypatch.setattr(
-        sys.modules["personasync.engine.apply"],
+        sys.modules["personasync.engine.run"],
         "Patience",
         lambda seconds: Patience(seconds, clock=lambda: now[0]),
     )

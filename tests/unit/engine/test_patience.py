@@ -8,7 +8,7 @@ import pytest
 
 from personasync.engine import patience
 from personasync.engine.patience import Patience, worth_a_retry
-from personasync.outcome import Conflict, Created, NotSent, Refused, Throttled, Unclear
+from personasync.model.outcome import Conflict, Created, NotSent, Refused, Throttled, Unclear
 
 SILENCE = Unclear("silence")
 

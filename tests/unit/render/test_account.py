@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personasync.events import Account, PersonaResult, Result
-from personasync.model import PersonaRequest
-from personasync.plan import Action, ActionKind
+from personasync.engine.events import Account, PersonaResult, Result
+from personasync.model.persona import PersonaRequest
+from personasync.plan.compute import Action, ActionKind
 from personasync.render.account import render_account, summary_line
 from personasync.render.commands import import_command
 from personasync.render.layout import wrap

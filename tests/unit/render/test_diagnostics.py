@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from personasync.diagnostics import Diagnostic, Place, Related, Severity
+from personasync.manifest.schemas import load_schema
+from personasync.model.diagnostics import Diagnostic, Place, Related, Severity
 from personasync.render.diagnostics import (
     DIAGNOSTIC_FORMATS,
     render_github,
     render_json,
     render_text,
 )
-from personasync.schema import load_schema
 
 ERROR = Diagnostic(
     Severity.ERROR,

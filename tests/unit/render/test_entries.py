@@ -9,12 +9,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personasync.manifest import load_manifest
-from personasync.model import PersonaRequest
-from personasync.plan import changes_between
+from personasync.manifest.load import load_manifest
+from personasync.model.persona import PersonaRequest
+from personasync.plan.compute import changes_between
 from personasync.render.entries import LIST_FORMATS, SHOW_FORMATS, Shown
-from personasync.render.text import printable
-from personasync.state.entry import Entry, Origin, Status, entry_to_json
+from personasync.render.safe import printable
+from personasync.state.codec import entry_to_json
+from personasync.state.entry import Entry, Origin, Status
 
 SENT = PersonaRequest("task-1", "audio-1", "Neon", "A bright voice with wide synths")
 CREATED = Entry(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personasync.events import Account, Event, EventKind, PersonaResult, Result
-from personasync.plan import Action, ActionKind
+from personasync.engine.events import Account, Event, EventKind, PersonaResult, Result
+from personasync.plan.compute import Action, ActionKind
 from personasync.render.events import render_json, render_text
 
 AT = "2026-11-22T10:00:00Z"

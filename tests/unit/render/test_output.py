@@ -8,14 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personasync.errors import PersonasyncError
-from personasync.render.output import (
-    FORMATS,
-    Output,
-    render_env,
-    render_id,
-    variable_name,
-)
+from personasync.model.errors import PersonasyncError
+from personasync.render.output import FORMATS, Output, render_env, render_id, variable_name
 
 NEON = Output("neon-siren", "a1b2", "audio-1", "task-1", 'Neon, the "Siren"')
 BARE = Output("velvet.2", "c3d4", "audio-2", None, None)

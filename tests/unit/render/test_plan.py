@@ -12,18 +12,12 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.cells import cell_len
 
-from personasync.diagnostics import Place
-from personasync.model import Manifest, Persona, PersonaRequest
-from personasync.plan import Plan, compute_plan
-from personasync.planfile import plan_digest
+from personasync.model.diagnostics import Place
+from personasync.model.persona import Manifest, Persona, PersonaRequest
+from personasync.plan.compute import Plan, compute_plan
+from personasync.plan.saved import plan_digest
 from personasync.render.markdown import MARKDOWN_MARKER, render_markdown
-from personasync.render.plan import (
-    FORMATS,
-    Setting,
-    render_github,
-    render_json,
-    render_text,
-)
+from personasync.render.plan import FORMATS, Setting, render_github, render_json, render_text
 from personasync.state.entry import Entry, Header, Origin, Status
 from personasync.state.fold import State
 

@@ -8,10 +8,9 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def temporary(tmp_path, monkeypatch):
+def temporary(tmp_path_factory, monkeypatch):
     """The temporary folder."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("temporary")
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     return folder
 

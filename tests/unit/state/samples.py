@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from personasync.model import PersonaRequest
+from personasync.model.persona import PersonaRequest
 from personasync.state.entry import Entry, Header, Origin, Status
 
 brief = settings(max_examples=50, deadline=None)

@@ -9,16 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from personasync.state.entry import (
-    Entry,
-    Header,
-    Origin,
-    Status,
-    decode_line,
-    encode_entry,
-    encode_header,
-    salvage,
-)
+from personasync.state.codec import decode_line, encode_entry, encode_header, salvage
+from personasync.state.entry import Entry, Header, Origin, Status
 from tests.unit.state.samples import brief, created, entries, entry, request, words
 
 

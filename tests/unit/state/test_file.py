@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from personasync.errors import StateError, StateLockedError, StateWriteError
+from personasync.model.errors import StateError, StateLockedError, StateWriteError
 from personasync.state import FileStateLog, LogContents, Status, fold, load_state
-from personasync.state.entry import encode_entry, encode_header
+from personasync.state.codec import encode_entry, encode_header
 from tests.unit.state.samples import API, HEADER, created, entries, entry
 
 HEAD = encode_header(HEADER)

@@ -7,7 +7,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personasync.state.entry import Origin, Status, decode_line, encode_entry
+from personasync.state.codec import decode_line, encode_entry
+from personasync.state.entry import Origin, Status
 from personasync.state.fold import State, fold
 from tests.unit.state.samples import HEADER, brief, created, entries, entry, request
 

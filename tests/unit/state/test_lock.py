@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from personasync.errors import StateError, StateLockedError
+from personasync.model.errors import StateError, StateLockedError
 from personasync.state.lock import hold
 
 HOLDER = """

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personasync.errors import StateError
-from personasync.state.entry import Entry, Status, encode_entry, encode_header
+from personasync.model.errors import StateError
+from personasync.state.codec import encode_entry, encode_header
+from personasync.state.entry import Entry, Status
 from personasync.state.parse import ParsedLog, parse_log
 from tests.unit.state.samples import API, HEADER, Header, brief, created, entries, entry
 

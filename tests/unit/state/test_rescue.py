@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from personasync.errors import StateError
-from personasync.state.entry import encode_entry, encode_header
+from personasync.model.errors import StateError
+from personasync.state.codec import encode_entry, encode_header
 from personasync.state.rescue import RescueFile, RescueFiles
 from tests.unit.state.samples import API, HEADER, created
 

@@ -1,0 +1,312 @@
+"""``personasync apply``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import click
+
+from personasync.api.key import FILE_VARIABLE, KEY_VARIABLE, ApiKey, read_api_key
+from personasync.cli.console import Console, is_terminal
+from personasync.cli.group import Command
+from personasync.cli.options import (
+    DURATION,
+    RATE,
+    TIMEOUT,
+    api_options,
+    lock_option,
+    option,
+    selection_options,
+    shared_options,
+)
+from personasync.cli.planning import Selection
+from personasync.cli.progress import listening, tell_once_more, told_to_the_end
+from personasync.cli.workspace import Workspace
+from personasync.engine import DEFAULT_RATE, ApplyOptions, PersonaApi, apply
+from personasync.engine.events import Account, EventKind
+from personasync.model.contract import SANDBOX_API
+from personasync.model.errors import ConfigurationError, PersonasyncError, StateError, UsageError
+from personasync.model.outcome import Outcome
+from personasync.model.persona import PersonaRequest, Settings
+from personasync.model.units import Rate
+from personasync.plan.compute import SPENDING, Plan
+from personasync.plan.saved import SavedPlan, check_fresh, parse
+from personasync.render.plan import render_text
+from personasync.state import StateLog
+
+DEFAULT_PARALLELISM: Final = 4
+_PLAN_FILE_LIMIT: Final = 1 << 28
+
+
+@dataclass(frozen=True, slots=True)
+class _Timeouts:
+    """Seconds."""
+
+    connect: float
+    read: float
+
+
+@click.command(
+    cls=Command,
+    variables=(KEY_VARIABLE, FILE_VARIABLE),
+    epilog="\b\nExamples:\n"
+    "  personasync apply                       # shows the plan and asks\n"
+    "  personasync apply --auto-approve        # in CI\n"
+    "  personasync apply plan.json             # what `plan --out plan.json` said\n"
+    "  personasync apply --sandbox --auto-approve",
+)
+@click.argument("plan_file", required=False, type=click.Path(readable=False), metavar="[PLANFILE]")
+@option("--auto-approve", is_flag=True, environment=False, help="Do not ask.")
+@option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: one event a line.",
+)
+@option(
+    "--parallelism",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    help=f"Requests at a time.  [default: {DEFAULT_PARALLELISM}]",
+)
+@option(
+    "--rate-limit",
+    type=RATE,
+    metavar="RATE",
+    help=f"Most requests, or none.  [default: {DEFAULT_RATE}]",
+)
+@option(
+    "--retry-for",
+    type=DURATION,
+    default="2m",
+    show_default=True,
+    help="Time without a usable answer.",
+)
+@option(
+    "--connect-timeout", type=TIMEOUT, default="10s", show_default=True, help="Time to connect."
+)
+@option(
+    "--read-timeout", type=TIMEOUT, default="60s", show_default=True, help="Time for an answer."
+)
+@lock_option
+@selection_options
+@api_options
+@shared_options
+def command(
+    workspace: Workspace,
+    plan_file: str | None,
+    auto_approve: bool,
+    output_format: str,
+    parallelism: int | None,
+    rate_limit: tuple[Rate | None] | None,
+    retry_for: float,
+    connect_timeout: float,
+    read_timeout: float,
+    target: tuple[str, ...],
+    exclude: tuple[str, ...],
+    max_creates: int | None,
+    strict: bool,
+) -> int:
+    """Create what is missing and record the IDs; ask first.
+
+    Options go before the manifest's settings, and those before the defaults.
+    """
+    selection = Selection(target, exclude, max_creates, strict)
+    timeouts = _Timeouts(connect_timeout, read_timeout)
+    console = workspace.console
+    with told_to_the_end(console, output_format) as told:
+        saved = None if plan_file is None else _read_plan(plan_file)
+        workspace = _follow(workspace, saved)
+        workspace.check_options()
+        if saved is not None and (target or exclude):
+            raise UsageError(
+                "a saved plan is carried out whole: --target and --exclude do not go with it",
+                hint="leave them out (PERSONASYNC_TARGET and PERSONASYNC_EXCLUDE count), and narrow"
+                " the plan when it is saved",
+            )
+        manifest = workspace.load_manifest(strict=strict)
+        options = _options(manifest.settings, parallelism, rate_limit, retry_for)
+        log = workspace.log()
+        with workspace.locked(log):
+            state = workspace.read(log).fold()
+            plan = workspace.compute_plan(manifest, state)
+            if saved is not None:
+                plan = check_fresh(
+                    saved, plan, api=workspace.api, location=str(workspace.state_path)
+                )
+            plan = selection.narrow(plan)
+            _show(workspace, plan, output_format)
+            selection.refuse_unsafe(plan)
+            with _api(workspace, plan, timeouts) as api:
+                if plan.applicable and not auto_approve:
+                    _ask(console)
+                with listening(console, output_format, workspace.options, told) as listener:
+                    account = apply(plan, log=log, api=api, options=options, listener=listener)
+                _end(workspace, account, told)
+                if account.complete and plan.applicable:
+                    _compact(console, log)
+    return account.exit_code
+
+
+def _read_plan(name: str) -> SavedPlan:
+    if not name:
+        raise UsageError(
+            "the name of the plan is empty",
+            hint="name a saved plan, or leave it out to apply the manifest",
+        )
+    try:
+        with Path(name).open("rb") as file:
+            text = file.read(_PLAN_FILE_LIMIT).decode("utf-8", "replace")
+    except OSError as error:
+        raise PersonasyncError(
+            f"cannot read the plan {name}: {error.strerror}",
+            hint=f"save one with: personasync plan --out {name}",
+        ) from error
+    return parse(text, name)
+
+
+def _follow(workspace: Workspace, saved: SavedPlan | None) -> Workspace:
+    """Take manifest and state from a saved plan, where no option names them.
+
+    Never the base URL: a file must not decide where the key goes.
+    """
+    if saved is None:
+        return workspace
+    return replace(
+        workspace,
+        manifests=workspace.manifests or saved.paths,
+        state=workspace.state or saved.location,
+        sandbox=workspace.sandbox or saved.api == SANDBOX_API,
+    )
+
+
+def _show(workspace: Workspace, plan: Plan, output_format: str) -> None:
+    """Show the plan where the account will be shown: with JSON, beside the events."""
+    console = workspace.console
+    as_json = output_format == "json"
+    color = console.remark_color if as_json else console.result_color
+    text = render_text(plan, color=color, width=console.width, options=workspace.options)
+    if as_json:
+        console.say(text)
+    else:
+        console.result(text)
+
+
+@contextmanager
+def _api(workspace: Workspace, plan: Plan, timeouts: _Timeouts) -> Iterator[PersonaApi]:
+    """Yield the API that the plan needs: a real one, the sandbox's, or none at all."""
+    if not any(action.kind in SPENDING for action in plan.actions):
+        yield _NoApi()
+        return
+    from personasync.api.client import HttpApi
+
+    if not workspace.sandbox:
+        yield HttpApi(
+            workspace.api,
+            _require_key(),
+            connect_timeout=timeouts.connect,
+            read_timeout=timeouts.read,
+        )
+        return
+    from personasync.sandbox import Sandbox, SandboxConfig
+
+    workspace.console.say(
+        "This is a rehearsal: the sandbox, a stand-in for the API on this machine, makes the IDs."
+    )
+    with Sandbox(SandboxConfig(books=workspace.books_path)) as sandbox:
+        yield HttpApi(
+            sandbox.base_url,
+            ApiKey("sandbox"),
+            connect_timeout=timeouts.connect,
+            read_timeout=timeouts.read,
+            direct=True,
+        )
+
+
+class _NoApi:
+    """Stands where no request will be sent."""
+
+    def create(self, request: PersonaRequest) -> Outcome:
+        raise AssertionError(f"a request that no plan asked for: {request!r}")
+
+
+def _require_key() -> ApiKey:
+    key = read_api_key(os.environ)
+    if key is None:
+        raise ConfigurationError(
+            "there is no API key",
+            hint=f"set {KEY_VARIABLE}, or {FILE_VARIABLE} to the file that holds it;"
+            " or rehearse without one: personasync apply --sandbox",
+        )
+    return key
+
+
+def _ask(console: Console) -> None:
+    """Ask before anything is spent; raises unless the answer is ``yes``."""
+    if not is_terminal(sys.stdin):
+        raise PersonasyncError(
+            "nobody can be asked: standard input is not a terminal",
+            hint="say --auto-approve to apply without being asked",
+        )
+    console.complain(
+        "Apply this plan? Each audio can make a persona only once. Only 'yes' will be accepted."
+    )
+    click.echo("  Answer: ", nl=False, err=True)
+    answer = ""
+    try:
+        answer = sys.stdin.readline()
+    finally:
+        if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D: what comes next begins its own line
+            console.complain("")
+    if answer.strip() != "yes":
+        raise PersonasyncError("not approved; nothing was changed")
+
+
+def _options(
+    settings: Settings,
+    parallelism: int | None,
+    rate_limit: tuple[Rate | None] | None,
+    retry_for: float,
+) -> ApplyOptions:
+    """Settle each setting: the option, else the manifest's, else the default."""
+    return ApplyOptions(
+        parallelism=parallelism or settings.parallelism or DEFAULT_PARALLELISM,
+        rate=rate_limit[0] if rate_limit else settings.rate_limit or DEFAULT_RATE,
+        retry_for=retry_for,
+        handle_signals=True,
+    )
+
+
+def _end(workspace: Workspace, account: Account, told: set[EventKind]) -> None:
+    """Deal with a run that did not end in order; its account has been given."""
+    if account.failure is not None:
+        tell_once_more(workspace.console, account, workspace.options, told)
+    if account.abandoned:
+        _leave(account.exit_code)
+    if account.failure is not None and account.signal is None:
+        raise account.failure
+
+
+def _compact(console: Console, log: StateLog) -> None:
+    try:
+        log.compact()
+    except StateError as error:
+        console.complain(
+            f"Warning: {error.message}. Every ID is recorded; only tidying the file up failed."
+        )
+
+
+def _leave(code: int) -> None:
+    """Leave at once: a worker may still write to the log, so nothing is closed under it."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(code)

@@ -1,0 +1,117 @@
+"""``personasync init``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from personasync.cli.console import Console
+from personasync.cli.group import Command
+from personasync.cli.options import option
+from personasync.cli.workspace import DEFAULT_MANIFEST
+from personasync.manifest.schemas import schema_text
+from personasync.model.errors import PersonasyncError
+
+MANIFEST: Final = """\
+# yaml-language-server: $schema=personas.schema.json
+#
+# The personas that should exist. See what is missing:  personasync plan
+# Create just that and record the IDs:                  personasync apply
+# Try it without an account:                            personasync apply --sandbox
+
+version: 1
+
+# settings:
+#   parallelism: 4          # requests at a time
+#   rateLimit: 20/10s       # the API's published rate
+#   maxCreates: 50          # refuse a plan that would create more
+
+# defaults:                 # for the personas of this file
+#   style: Electronic Pop
+
+personas: {}
+  # Write your first one like this, and take the {} away:
+  #
+  # neon-siren:                     # the key; letters, digits, . _ -
+  #   taskId: 5c79be8e              # the generation task; complete, model V4 or newer
+  #   audioId: e231c2d4-58b6-4b6d-9a0c-1f2e8cadc7dc   # the track; makes a persona only once
+  #   name: Electronic Pop Singer
+  #   description: A modern electronic pop singer with bright, dynamic synth tones
+  #   vocalStart: 0                 # seconds; the segment that is analysed,
+  #   vocalEnd: 30                  # best 10 to 30 seconds long
+  #   style: Electronic Pop
+  #   # personaId: a1b2             # adopt a persona that exists: no request is made
+"""
+
+_ATTRIBUTES: Final = """\
+# Two branches that each record personas merge line by line.
+*.state.jsonl merge=union text eol=lf
+"""
+
+# Not the .rescue file that a full disk leaves: it holds IDs, and should be seen.
+_IGNORED: Final = """\
+*.state.jsonl.lock
+*.state.jsonl.backup
+*.state.jsonl.torn
+*.state.jsonl.tmp
+personas.sandbox.*
+"""
+
+
+@click.command(
+    cls=Command, epilog="\b\nExamples:\n  personasync init\n  personasync init personas/"
+)
+@click.argument(
+    "folder", required=False, default=".", type=click.Path(readable=False), metavar="[DIR]"
+)
+@option("-q", "--quiet", is_flag=True, help="Only errors.")
+def command(folder: str, quiet: bool) -> int:
+    """Write a commented manifest to start from. Never overwrites a file.
+
+    Beside it come its JSON Schema, for your editor, and git's settings for the
+    state.
+    """
+    console = Console(quiet=quiet)
+    target = Path(folder)
+    if (target / DEFAULT_MANIFEST).exists():
+        raise PersonasyncError(
+            f"{target / DEFAULT_MANIFEST} is there already; nothing was written",
+            hint="see what it says with: personasync validate",
+        )
+    files = {
+        ".gitattributes": _ATTRIBUTES,
+        ".gitignore": _IGNORED,
+        "personas.schema.json": schema_text("manifest"),
+        DEFAULT_MANIFEST: MANIFEST,
+    }
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            _write(console, target / name, text)
+    except OSError as error:
+        raise PersonasyncError(
+            f"cannot write to {target}: {error.strerror}", hint="name another folder"
+        ) from error
+    console.say("Next: write a persona into it, then run: personasync plan")
+    return 0
+
+
+def _write(console: Console, path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        if path.name.startswith("."):
+            _say_missing(console, path, text)
+    else:
+        console.result(str(path))
+
+
+def _say_missing(console: Console, path: Path, text: str) -> None:
+    """Say which of git's settings a file of the user's lacks."""
+    has = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    missing = [line for line in text.splitlines() if line[:1] != "#" and line not in has]
+    if missing:
+        console.say("\n".join([f"{path} is there already; add to it:", *missing]))

@@ -1,0 +1,165 @@
+"""``personasync output``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import click
+
+from personasync.cli.completion import complete_key
+from personasync.cli.group import Command
+from personasync.cli.options import api_options, option, shared_options
+from personasync.cli.records import (
+    Record,
+    apply_options,
+    by_key,
+    find,
+    optional_manifest,
+    records,
+    unambiguous_name,
+)
+from personasync.cli.workspace import Workspace
+from personasync.model.errors import PersonasyncError
+from personasync.plan.compute import CONFLICT_CODE
+from personasync.render.commands import command_line, import_command
+from personasync.render.output import FORMATS, Output, render_id
+from personasync.state import Status
+from personasync.state.adopt import answered_id
+
+
+@click.command(
+    cls=Command,
+    epilog="\b\nExamples:\n"
+    "  personasync output neon-siren           # the ID and a newline, nothing else\n"
+    "  personasync output --format json\n"
+    "  source <(personasync output --format env)   # $PERSONA_NEON_SIREN\n"
+    "  personasync output --require neon-siren --require velvet-baritone",
+)
+@click.argument("key", required=False, shell_complete=complete_key)
+@option(
+    "--format",
+    "output_format",
+    type=click.Choice(sorted(FORMATS)),
+    default="text",
+    show_default=True,
+    help="How all recorded IDs are printed.",
+)
+@option(
+    "--require",
+    multiple=True,
+    metavar="KEY",
+    shell_complete=complete_key,
+    help="Fail if this persona is not recorded.",
+)
+@api_options
+@shared_options
+def command(
+    workspace: Workspace, key: str | None, output_format: str, require: tuple[str, ...]
+) -> int:
+    """Print recorded IDs for scripts: one, or all.
+
+    Where a key has had several audios, the manifest's current one counts.
+    """
+    workspace.check_options()
+    manifest = optional_manifest(workspace)
+    state = workspace.read_state(any_api=True)
+    known = records(manifest, state)
+    commands = _Commands(workspace.options, apply_options(workspace, state.header))
+    for name in require:
+        _recorded_id(known, name, commands)
+    if key is not None:
+        workspace.console.result(render_id(_recorded_id(known, key, commands)))
+        return 0
+    outputs = [_output(record) for record in _current(workspace, known) if record.persona_id]
+    if not outputs:
+        workspace.console.say(f"No ID is recorded in {workspace.state_path}.")
+    text = FORMATS[output_format](outputs)
+    if text:
+        workspace.console.result(text)
+    return 0
+
+
+def _current(workspace: Workspace, known: Sequence[Record]) -> Iterator[Record]:
+    """Yield the one record that each key means; what nothing tells apart is left out, and said."""
+    for key, found in by_key(known).items():
+        if len(found) == 1:
+            yield found[0]
+            continue
+        show = command_line("state list", key, options=workspace.options)
+        workspace.console.say(
+            f"Note: {len(found)} audios are recorded under {key!r}, and the manifest"
+            f" has none of them; left out. They are shown by: {show}"
+        )
+
+
+def _output(record: Record) -> Output:
+    request = record.persona.request if record.persona else None
+    if request is None and record.entry is not None:
+        request = record.entry.request
+    return Output(
+        key=record.key,
+        persona_id=record.persona_id or "",
+        audio_id=record.audio_id,
+        task_id=request.task_id if request else None,
+        name=request.name if request else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Commands:
+    """The commands that give a persona its ID, with the options that they need."""
+
+    options: tuple[str, ...]
+    apply_options: tuple[str, ...]
+
+    def apply(self, record: Record) -> str:
+        apply = command_line("apply", options=self.apply_options)
+        if record.persona is not None:
+            return f"run: {apply}"
+        form = ("--format", "manifest")
+        show = command_line("state show", record.audio_id, flags=form, options=self.options)
+        return f"put it back into the manifest, as this prints it: {show}; then run: {apply}"
+
+    def record(self, known: Sequence[Record], record: Record) -> str:
+        name = unambiguous_name(known, record)
+        return f"run: {import_command(name, answered_id(record.entry), options=self.options)}"
+
+
+def _recorded_id(known: Sequence[Record], key: str, commands: _Commands) -> str:
+    """Return the ID that is recorded; raises ``PersonasyncError`` saying why there is none."""
+    record = find(known, key, options=commands.options)
+    if record.persona_id is not None:
+        return record.persona_id
+    hint = commands.apply(record)
+    if _in_conflict(record):
+        hint = commands.record(known, record)
+    raise PersonasyncError(f"there is no ID for {record.key!r}: {_why(record)}", hint=hint)
+
+
+def _in_conflict(record: Record) -> bool:
+    entry = record.entry
+    return (
+        entry is not None
+        and entry.persona_id is None
+        and (entry.status is Status.CONFLICT or entry.code == CONFLICT_CODE)
+    )
+
+
+def _why(record: Record) -> str:
+    entry = record.entry
+    if record.persona is not None and record.persona.persona_id is not None:
+        return "the manifest gives it, but it is not recorded yet"
+    if entry is None:
+        return "it has not been created yet"
+    if _in_conflict(record):
+        return "its persona exists, but the ID is not known"
+    match entry.status:
+        case Status.PENDING:
+            return "an earlier run was cut off before its answer was recorded"
+        case Status.FAILED if entry.code is None:
+            return f"nothing was made: {entry.message or 'no request was sent'}"
+        case Status.FAILED:
+            return f"the API refused it: {entry.message or entry.code}"
+        case _:
+            return "it was dropped from view"

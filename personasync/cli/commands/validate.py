@@ -1,0 +1,50 @@
+"""``personasync validate``."""
+
+from __future__ import annotations
+
+import click
+
+from personasync.cli.group import Command
+from personasync.cli.options import option, shared_options
+from personasync.cli.workspace import Workspace
+from personasync.manifest.load import load_manifest
+from personasync.model.errors import ManifestError
+from personasync.render.diagnostics import DIAGNOSTIC_FORMATS
+from personasync.render.safe import printable
+
+
+@click.command(
+    cls=Command,
+    epilog="\b\nExamples:\n"
+    "  personasync validate\n"
+    "  personasync validate -f personas/ --strict\n"
+    "  personasync validate --format github",
+)
+@option(
+    "--format",
+    "output_format",
+    type=click.Choice(sorted(DIAGNOSTIC_FORMATS)),
+    default="text",
+    show_default=True,
+    help="How problems are shown.",
+)
+@option("--strict", is_flag=True, help="Warnings are errors.")
+@shared_options
+def command(workspace: Workspace, output_format: str, strict: bool) -> int:
+    """Check the manifest, offline: every problem of every file at once."""
+    console = workspace.console
+    if output_format == "text":
+        manifest = workspace.load_manifest(strict=strict)
+        count = len(manifest.personas)
+        personas = "1 persona" if count == 1 else f"{count} personas"
+        console.say(f"The manifest is valid: {personas} in {printable(', '.join(manifest.files))}.")
+        return 0
+    try:
+        diagnostics = load_manifest(workspace.manifest_paths).warnings
+        failed = strict and bool(diagnostics)
+    except ManifestError as error:
+        diagnostics, failed = error.diagnostics, True
+    text = DIAGNOSTIC_FORMATS[output_format](diagnostics)
+    if text:
+        console.result(text)
+    return 1 if failed else 0

@@ -1,0 +1,1 @@
+"""The manifest: from YAML text to values, every problem with its place."""

@@ -1,0 +1,409 @@
+"""The manifest: YAML files to a typed ``Manifest``, with every problem in them at once."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from personasync.manifest.lines import with_sources
+from personasync.manifest.reader import (
+    MAX_BYTES,
+    MAX_PROBLEMS,
+    Document,
+    collector_paused,
+    read_document,
+)
+from personasync.manifest.rules import Entry, cut_by_comments, entry_problems, unremarkable
+from personasync.manifest.schemas import Check, compile_schema, load_schema, violations
+from personasync.manifest.values import BROKEN, Map, Value
+from personasync.manifest.words import explain, shown, with_quoted
+from personasync.model.diagnostics import Diagnostic, Place, Related, Severity
+from personasync.model.errors import ManifestError
+from personasync.model.persona import Manifest, Persona, PersonaRequest, Settings
+from personasync.model.units import Rate
+
+_SUFFIXES: Final = (".yaml", ".yml")
+
+
+def load_manifest(paths: Sequence[str | os.PathLike[str]]) -> Manifest:
+    """Read files and folders as one manifest.
+
+    A folder stands for the ``*.yaml`` and ``*.yml`` files in it, sorted, the
+    hidden ones left out; folders inside it are not searched. A file that is
+    reached twice is read once. Raises ``ManifestError`` with every problem of
+    every file as its ``diagnostics``, sorted by place.
+    """
+    if isinstance(paths, (str, os.PathLike)):
+        paths = [paths]
+    with collector_paused():
+        assembly = _Assembly()
+        files, problems = _find_files(paths)
+        assembly.diagnostics += problems
+        for file in files:
+            assembly.read(file)
+        return assembly.finish(tuple(files))
+
+
+# Files
+
+
+def _find_files(
+    paths: Sequence[str | os.PathLike[str]],
+) -> tuple[list[str], list[Diagnostic]]:
+    """Return the files that the paths stand for, each once, and what is wrong with the paths."""
+    files: dict[tuple[int, int], str] = {}
+    problems = []
+    if not paths:
+        problems.append(Diagnostic(Severity.ERROR, "no-manifest", "no manifest is given"))
+    for path in paths:
+        name = os.fsdecode(path)
+        try:
+            found = _in_folder(name) if os.path.isdir(name) else [name]  # noqa: PTH112
+        except OSError as error:
+            problems.append(_unreadable(name, error))
+            continue
+        if not found:
+            problems.append(_no_manifests(name))
+        for file in found:
+            try:
+                status = os.stat(file)  # noqa: PTH116 - the name stays as the user wrote it
+            except (OSError, ValueError) as error:
+                problems.append(_unreadable(file, error))
+            else:
+                files.setdefault((status.st_dev, status.st_ino), file)
+    return list(files.values()), problems
+
+
+def _in_folder(folder: str) -> list[str]:
+    """Return the manifests of a folder, links that lead nowhere included."""
+    with os.scandir(folder) as children:
+        names = [
+            child.name
+            for child in children
+            if child.name.lower().endswith(_SUFFIXES)
+            and not child.name.startswith(".")
+            and (child.is_file() or not Path(child).exists())
+        ]
+    prefix = "" if folder == os.curdir else folder
+    return [os.path.join(prefix, name) for name in sorted(names)]  # noqa: PTH118
+
+
+def _no_manifests(folder: str) -> Diagnostic:
+    inner = any(Path(folder).glob("*/*.y*ml"))
+    hint = "name another folder, or a file"
+    if inner:
+        hint = "name the folders inside it one by one: they are not searched"
+    return _file_problem(
+        folder, "no-manifest", "the folder has no *.yaml or *.yml file in it", hint
+    )
+
+
+def _unreadable(name: str, error: OSError | ValueError) -> Diagnostic:
+    if isinstance(error, FileNotFoundError):
+        stem, suffix = os.path.splitext(name)  # noqa: PTH122
+        other = stem + {".yaml": ".yml", ".yml": ".yaml"}.get(suffix, "")
+        hint = "personasync init writes a manifest to start from; -f names another file or folder"
+        if other != stem and Path(other).exists():
+            hint = f"did you mean {other}?"
+        return _file_problem(name, "no-such-file", "there is no such file", hint)
+    if isinstance(error, PermissionError):
+        return _file_problem(name, "no-permission", "there is no permission to read it")
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return _file_problem(name, "unreadable", f"it cannot be read: {reason}")
+
+
+def _file_problem(file: str, code: str, message: str, hint: str | None = None) -> Diagnostic:
+    return Diagnostic(Severity.ERROR, code, message, Place(file, 0, 0), hint)
+
+
+# The shape: what the schema says
+
+
+@dataclass(frozen=True, slots=True)
+class _Checks:
+    manifest: Check
+    key: Check
+    persona: Check
+    parts: Mapping[str, Mapping[str, Check]]
+
+
+@cache
+def _checks() -> _Checks:
+    schema = load_schema("manifest")
+    definitions = schema["definitions"]
+
+    def fields(part: str) -> dict[str, Check]:
+        whole = {"definitions": definitions}
+        properties: dict[str, Any] = definitions[part]["properties"]
+        return {name: compile_schema({**whole, **rule}) for name, rule in properties.items()}
+
+    return _Checks(
+        compile_schema(schema),
+        compile_schema(schema, "key"),
+        compile_schema(schema, "persona"),
+        {part: fields(part) for part in ("settings", "defaults", "persona")},
+    )
+
+
+def _shape_problems(document: Document) -> tuple[list[Diagnostic], int]:
+    """Return what the schema has against a document, and how many bad personas it leaves out."""
+    root: Any = document.root
+    omitted = 0
+    if isinstance(root, dict) and isinstance(root.get("personas"), dict):
+        check_key, check_persona = _checks().key, _checks().persona
+        bad = {
+            key: value
+            for key, value in root["personas"].items()
+            if not (check_key(key) and check_persona(value))
+        }
+        omitted = max(0, len(bad) - MAX_PROBLEMS)
+        root = {**root, "personas": dict(list(bad.items())[:MAX_PROBLEMS])}
+    return list(explain(document, violations(load_schema("manifest"), root))), omitted
+
+
+def _sound(part: str, value: Value) -> dict[str, Any]:
+    """Return the fields of a mapping that are as they should be, for the rules to look at."""
+    if not isinstance(value, dict):
+        return {}
+    fields = _checks().parts[part]
+    return {name: item for name, item in value.items() if name in fields and fields[name](item)}
+
+
+# All files together
+
+
+class _Assembly:
+    """The personas of all files, held against each other as they come in."""
+
+    def __init__(self) -> None:
+        self.diagnostics: list[Diagnostic] = []
+        self._omitted = 0
+        self._documents: list[Document] = []
+        self._starts: list[int] = []  # how many personas came before each document
+        self._keys: list[str] = []
+        self._entries: list[Value] = []
+        self._personas: list[Persona] = []
+        self._seen: dict[str, dict[str, int]] = {
+            name: {} for name in ("key", "audioId", "personaId", "name")
+        }
+        self._settings: dict[str, tuple[Any, Place]] = {}
+
+    def read(self, file: str) -> None:
+        """Take in one file."""
+        data = _read_bytes(file)
+        if isinstance(data, Diagnostic):
+            self.diagnostics.append(data)
+            return
+        document = read_document(file, data)
+        self._documents.append(document)
+        self._starts.append(len(self._entries))
+        self.diagnostics += [_with_start(problem) for problem in document.problems]
+        self._omitted += document.omitted
+        if document.root is BROKEN:
+            return
+        sound = _checks().manifest(document.root)
+        if not sound:
+            problems, omitted = _shape_problems(document)
+            self.diagnostics += problems
+            self._omitted += omitted
+        if isinstance(document.root, Map):
+            self._take_settings(document, document.root)
+            self._take_personas(document, document.root, sound)
+
+    def finish(self, files: tuple[str, ...]) -> Manifest:
+        """Return the manifest, or raise ``ManifestError`` with all that was found."""
+        errors = sum(d.severity is Severity.ERROR for d in self.diagnostics)
+        diagnostics = self._reported()
+        if errors:
+            count = errors + self._omitted
+            message = f"the manifest has {count:,} error" + ("s" if count != 1 else "")
+            raise ManifestError(message, diagnostics=diagnostics)
+        settings = {name: value for name, (value, _) in self._settings.items()}
+        return Manifest(
+            personas=tuple(self._personas),
+            settings=Settings(
+                parallelism=settings.get("parallelism"),
+                rate_limit=settings.get("rateLimit"),
+                max_creates=settings.get("maxCreates"),
+            ),
+            files=files,
+            warnings=tuple(diagnostics),
+        )
+
+    def _reported(self) -> list[Diagnostic]:
+        """Return the diagnostics sorted by place, the source lines added, cut to what helps."""
+        errors = [d for d in self.diagnostics if d.severity is Severity.ERROR]
+        warnings = [d for d in self.diagnostics if d.severity is Severity.WARNING]
+        errors.sort(key=_by_place)
+        warnings.sort(key=_by_place)
+        kept = sorted((errors + warnings)[:MAX_PROBLEMS], key=_by_place)
+        for document in self._documents:
+            kept = with_sources(kept, document.file, document.data)
+        kept = [with_quoted(diagnostic) for diagnostic in kept]
+        omitted = self._omitted + len(errors) + len(warnings) - len(kept)
+        if omitted:
+            severity = Severity.ERROR if errors else Severity.WARNING
+            noun = "problem is" if omitted == 1 else "problems are"
+            message = f"{omitted:,} more {noun} not shown"
+            kept.append(Diagnostic(severity, "more-problems", message))
+        return kept
+
+    def _take_settings(self, document: Document, root: Map) -> None:
+        settings = root.get("settings")
+        for name, value in _sound("settings", settings).items():
+            assert isinstance(settings, Map)
+            meaning = Rate.parse(value) if name == "rateLimit" else int(value)
+            place = document.value_place(settings, name)
+            first, first_place = self._settings.setdefault(name, (meaning, place))
+            if first != meaning:
+                self.diagnostics.append(
+                    Diagnostic(
+                        Severity.ERROR,
+                        "contradicting-setting",
+                        f"settings.{name} is {value} here, and {first} in another file",
+                        place,
+                        "keep one of the two",
+                        (Related(f"settings.{name} is first given here", first_place),),
+                    )
+                )
+
+    def _take_personas(self, document: Document, root: Map, sound: bool) -> None:
+        personas = root.get("personas")
+        if not isinstance(personas, Map):
+            return
+        defaults = _sound("defaults", root.get("defaults"))
+        told: set[tuple[str, Place | None]] = set()  # what a default does wrong is told once
+        start = len(self._entries)
+        self._keys += personas
+        self._entries += personas.values()
+        for index, (key, value) in enumerate(personas.items()):
+            fields: dict[str, Any]
+            fields = value if sound else _sound("persona", value)  # type: ignore[assignment]
+            self._check_unique(start + index, key, fields)
+            if sound:
+                self._personas.append(_persona(document, personas, index, key, fields, defaults))
+            if not unremarkable(fields, defaults) and isinstance(value, Map):
+                entry = Entry(document, root, key, value, fields, defaults)
+                for problem in entry_problems(entry):
+                    if (problem.code, problem.place) not in told:
+                        told.add((problem.code, problem.place))
+                        self.diagnostics.append(problem)
+
+        self.diagnostics += cut_by_comments(document, personas)
+
+    # Uniqueness across files
+
+    def _check_unique(self, ordinal: int, key: str, fields: Mapping[str, Any]) -> None:
+        seen = self._seen
+        if seen["key"].setdefault(key, ordinal) != ordinal:
+            self._duplicate("key", key, ordinal)
+        for name in ("audioId", "personaId", "name"):
+            value = fields.get(name)
+            if value is not None and seen[name].setdefault(value, ordinal) != ordinal:
+                self._duplicate(name, value, ordinal)
+
+    def _duplicate(self, field: str, value: str, ordinal: int) -> None:
+        first = self._seen[field][value]
+        place, first_place = self._place(field, ordinal), self._place(field, first)
+        if place == first_place:  # one anchored value, used by two personas
+            place, first_place = self._place("key", ordinal), self._place("key", first)
+        severity, message, hint = _DUPLICATES[field]
+        self.diagnostics.append(
+            Diagnostic(
+                severity,
+                f"duplicate-{_CODES[field]}",
+                message.format(value=shown(value), key=self._keys[ordinal]),
+                place,
+                hint,
+                (Related(f"first used here, by {self._keys[first]}", first_place),),
+            )
+        )
+
+    def _place(self, field: str, ordinal: int) -> Place:
+        number = bisect_right(self._starts, ordinal) - 1
+        document, entry = self._documents[number], self._entries[ordinal]
+        if field != "key" and isinstance(entry, Map):
+            return document.value_place(entry, field)
+        root: Any = document.root
+        return document.nth_key_place(root["personas"], ordinal - self._starts[number])
+
+
+_CODES: Final = {
+    "key": "key",
+    "audioId": "audio-id",
+    "personaId": "persona-id",
+    "name": "name",
+}
+_DUPLICATES: Final = {
+    "key": (
+        Severity.ERROR,
+        "the key {key} is used for two personas",
+        "give each its own key: all files are read as one manifest",
+    ),
+    "audioId": (
+        Severity.ERROR,
+        "personas.{key}.audioId is {value}, which another persona has too",
+        "each audio can produce one persona, once: remove one of the two, or give its own audioId",
+    ),
+    "personaId": (
+        Severity.ERROR,
+        "personas.{key}.personaId is {value}, which another persona has too",
+        "each persona has an ID of its own: correct one of the two",
+    ),
+    "name": (
+        Severity.WARNING,
+        "personas.{key}.name is {value}, which another persona has too",
+        "give each a name that tells them apart",
+    ),
+}
+
+
+def _by_place(diagnostic: Diagnostic) -> tuple[bool, Place | None, str]:
+    return (diagnostic.place is not None, diagnostic.place, diagnostic.message)
+
+
+def _with_start(problem: Diagnostic) -> Diagnostic:
+    """Return a problem of a document, with advice on where to begin when it is empty."""
+    if problem.code != "empty-file":
+        return problem
+    hint = "begin with version: 1 and personas:, or let personasync init write a manifest"
+    return replace(problem, hint=hint)
+
+
+def _read_bytes(file: str) -> bytes | Diagnostic:
+    try:
+        with open(file, "rb") as stream:
+            return stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        return _unreadable(file, error)
+
+
+def _persona(
+    document: Document,
+    personas: Map,
+    index: int,
+    key: str,
+    fields: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+) -> Persona:
+    get = fields.get
+    request = PersonaRequest(
+        fields["taskId"],
+        fields["audioId"],
+        fields["name"],
+        fields["description"],
+        get("vocalStart", defaults.get("vocalStart")),
+        get("vocalEnd", defaults.get("vocalEnd")),
+        get("style", defaults.get("style")),
+    )
+    place = document.nth_key_place(personas, index)
+    persona_id = get("personaId")
+    if persona_id is None:
+        return Persona(key, request, place)
+    assert isinstance(fields, Map)
+    return Persona(key, request, place, persona_id, document.value_place(fields, "personaId"))

@@ -1,0 +1,321 @@
+"""What is asked of one persona beyond the schema: its segment, its text, its IDs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from personasync.manifest.reader import Document
+from personasync.manifest.values import Map
+from personasync.manifest.words import shown
+from personasync.model.contract import DEFAULT_VOCAL_END, DEFAULT_VOCAL_START, is_persona_id
+from personasync.model.diagnostics import Diagnostic, Place, Related, Severity
+
+SHORTEST_SEGMENT: Final = 10
+"""Seconds; what the API's later documentation asks for at least (api.md §2)."""
+
+LONGEST_SEGMENT: Final = 30
+"""Seconds; what the API's later documentation asks for at most (api.md §2)."""
+
+SHORT_DESCRIPTION: Final = 15
+"""Characters; a shorter description can hardly capture a style (api.md §1)."""
+
+_IDS: Final = ("taskId", "audioId", "personaId")
+_TEXTS: Final = ("name", "description", "style")
+_API_DEFAULTS: Final = {"vocalStart": DEFAULT_VOCAL_START, "vocalEnd": DEFAULT_VOCAL_END}
+
+_UNPRINTABLE: Final = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff"
+_CONTROL: Final = re.compile(f"[{_UNPRINTABLE}\t\n\r]")
+_CONTROL_IN_PROSE: Final = re.compile(f"[{_UNPRINTABLE}\r]")
+_UNSEEN: Final = re.compile(
+    "[\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\u3164\ufeff\uffa0\U000e0000-\U000e007f]"
+    # A joiner belongs between letters or emoji of the scripts that need it.
+    "|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
+)
+_HASH: Final = re.compile(rb"#(?<=[ \t]#)(?=[^\s#])")  # what begins with a literal is found fast
+_PLACEHOLDER_ID: Final = re.compile(
+    r"(?=.*(?:\*\*|…|\.\.\.)).*|[^<]*<.*>.*|x+(?:-x+)*|todo|tbd|fixme|change-?me|placeholder"
+    r"|your[-_]?\w*[-_]?id",
+    re.IGNORECASE | re.DOTALL,
+)
+_PLACEHOLDER_TEXT: Final = re.compile(
+    r"\W*(?:(?:todo|tbd|fixme|change ?me|placeholder|description|lorem ipsum)\W*)?", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One persona as it stands in a document.
+
+    ``fields`` and ``defaults`` are what of ``entry`` and of the file's
+    defaults satisfies the schema; nothing else is looked at.
+    """
+
+    document: Document
+    root: Map
+    key: str
+    entry: Map
+    fields: Mapping[str, Any]
+    defaults: Mapping[str, Any]
+
+    def place(self, field: str) -> Place:
+        """Return where a field that is given stands: in the persona, else in the defaults."""
+        holder = self.entry if field in self.fields else self.root["defaults"]
+        assert isinstance(holder, Map)
+        return self.document.value_place(holder, field)
+
+    def name(self, field: str) -> str:
+        """Return how messages name a field: by the mapping that holds its value."""
+        inherited = field not in self.fields and field in self.defaults
+        return f"defaults.{field}" if inherited else f"personas.{self.key}.{field}"
+
+
+def unremarkable(fields: Mapping[str, Any], defaults: Mapping[str, Any]) -> bool:
+    """Return whether a glance shows that ``entry_problems`` would find nothing.
+
+    It is what keeps a large manifest fast; a doubtful persona gets the full check.
+    """
+    get = fields.get
+    start = get("vocalStart", defaults.get("vocalStart", DEFAULT_VOCAL_START))
+    end = get("vocalEnd", defaults.get("vocalEnd", DEFAULT_VOCAL_END))
+    if not SHORTEST_SEGMENT <= end - start <= LONGEST_SEGMENT:
+        return False
+    task_id, audio_id = get("taskId", ""), get("audioId", "")
+    if task_id == audio_id or "personaId" in fields:
+        return False
+    for text in (task_id, audio_id):
+        letters = text.replace("-", "")
+        if not letters.isalnum() or letters.isalpha() or not letters.isascii():
+            return False
+    description = get("description", "")
+    style = get("style", "") or defaults.get("style", "")
+    return (
+        len(description) >= SHORT_DESCRIPTION
+        and description.isprintable()
+        and get("name", "").isprintable()
+        and style.isprintable()
+    )
+
+
+def entry_problems(entry: Entry) -> Iterator[Diagnostic]:
+    """Yield what is wrong with one persona, beyond what the schema says."""
+    yield from _segment(entry)
+    for field in _IDS:
+        if field in entry.fields:
+            yield from _id(entry, field, entry.fields[field])
+    for field in _TEXTS:
+        text = entry.fields.get(field, entry.defaults.get(field))
+        if text is not None:
+            yield from _text(entry, field, text)
+    yield from _same_ids(entry)
+    yield from _short_description(entry)
+
+
+def cut_by_comments(document: Document, personas: Map) -> Iterator[Diagnostic]:
+    """Yield the texts that an unquoted ``#`` cuts short: ``name: Track #1`` is just ``Track``."""
+    ends = _plain_ends(document.data)
+    if not ends:
+        return
+    for key, entry in personas.items():
+        for field in _TEXTS:
+            if not isinstance(entry, Map) or not isinstance(entry.get(field), str):
+                continue
+            place = document.value_place(entry, field)
+            if (place.end_line, place.end_column) in ends:
+                yield Diagnostic(
+                    Severity.WARNING,
+                    "cut-by-comment",
+                    f"personas.{key}.{field} ends here: what follows # is a comment",
+                    place,
+                    "quote the text if # belongs to it; put a space after # if it is a comment",
+                )
+
+
+def _plain_ends(data: bytes) -> set[tuple[int, int]]:
+    """Return line and column where text without quotes ends before a ``#`` and no space."""
+    ends = set()
+    line, position, found = 1, 0, 0
+    for match in _HASH.finditer(data):
+        breaks = data.count(b"\n", position, match.start())
+        line, position = line + breaks, match.start()
+        if line == found:
+            continue  # only the first on a line can begin a comment
+        found = line
+        before = data[data.rfind(b"\n", 0, position) + 1 : position].decode().rstrip()
+        if before and before[-1] not in "\"'":
+            ends.add((line, len(before) + 1))
+    return ends
+
+
+def _segment(entry: Entry) -> Iterator[Diagnostic]:
+    start, end = _seconds(entry, "vocalStart"), _seconds(entry, "vocalEnd")
+    if start is None or end is None:
+        return
+    length = round(end - start, 6)
+    if SHORTEST_SEGMENT <= length <= LONGEST_SEGMENT:
+        return
+    # What the persona itself says is at fault, rather than what it inherits.
+    given = [f for f in ("vocalEnd", "vocalStart") if f in entry.fields]
+    given += [f for f in ("vocalEnd", "vocalStart") if f in entry.defaults]
+    fault = given[0]
+    other = "vocalStart" if fault == "vocalEnd" else "vocalEnd"
+    related = _related(entry, other)
+    if end <= start:
+        if fault == "vocalEnd":
+            words = f"must be greater than vocalStart: {_number(end)} is not above {_number(start)}"
+        else:
+            words = f"must be less than vocalEnd: {_number(start)} is not below {_number(end)}"
+        assumed = ", which the API assumes" if related is None else ""
+        yield Diagnostic(
+            Severity.ERROR,
+            "empty-segment",
+            f"{entry.name(fault)} {words}{assumed}",
+            entry.place(fault),
+            _segment_hint(entry, other, start),
+            () if related is None else (related,),
+        )
+    else:
+        yield Diagnostic(
+            Severity.WARNING,
+            "segment-length",
+            f"{entry.name(fault)}: the segment from {_number(start)} to {_number(end)} s "
+            f"is {_number(length)} s long",
+            entry.place(fault),
+            f"the API asks for {SHORTEST_SEGMENT} to {LONGEST_SEGMENT} seconds",
+            () if related is None else (related,),
+        )
+
+
+def _segment_hint(entry: Entry, other: str, start: float) -> str:
+    if other == "vocalEnd" and other not in entry.fields:
+        return f"give vocalEnd too, such as vocalEnd: {_number(start + LONGEST_SEGMENT)}"
+    if other == "vocalStart" and other not in entry.fields:
+        end = _seconds(entry, "vocalEnd")
+        return "give a greater vocalEnd" + (", or a vocalStart of its own" if end else "")
+    return "both are seconds from the start of the track"
+
+
+def _seconds(entry: Entry, field: str) -> float | None:
+    """Return what a field is in effect; ``None`` when it is given, but unusable."""
+    if field in entry.fields:
+        seconds: float = entry.fields[field]
+    elif field in entry.entry:
+        return None
+    else:
+        defaults = entry.root.get("defaults")
+        if isinstance(defaults, Map) and field in defaults and field not in entry.defaults:
+            return None
+        seconds = entry.defaults.get(field, _API_DEFAULTS[field])
+    return seconds
+
+
+def _related(entry: Entry, field: str) -> Related | None:
+    if field not in entry.fields and field not in entry.defaults:
+        return None
+    value = entry.fields.get(field, entry.defaults.get(field))
+    return Related(f"{entry.name(field)} is {_number(value)}", entry.place(field))
+
+
+def _number(value: float) -> str:
+    text = f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    return text if len(text) <= 24 else f"{value:.6g}"
+
+
+def _id(entry: Entry, field: str, value: str) -> Iterator[Diagnostic]:
+    if _PLACEHOLDER_ID.fullmatch(value):
+        where = "copy it whole from the answer of the generation task"
+        if field == "personaId":
+            where = "copy it whole from where it was recorded, or remove the line"
+        yield _problem(
+            entry, field, "placeholder", f"is a placeholder, no ID: {shown(value)}", where
+        )
+        return
+    unseen = _UNSEEN.search(value)
+    if unseen:
+        yield _problem(entry, field, "unseen-character", _holds(unseen[0]), "type it anew")
+    elif field == "personaId" and not is_persona_id(value):  # the schema has seen to the rest
+        yield _problem(
+            entry,
+            field,
+            "workflow-command",
+            f"is a command to a CI log, no ID: {shown(value)}",
+            "copy the ID again, just as the API gave it",
+        )
+
+
+def _text(entry: Entry, field: str, text: str) -> Iterator[Diagnostic]:
+    prose = field == "description"
+    if prose and _PLACEHOLDER_TEXT.fullmatch(text):
+        yield _problem(
+            entry,
+            field,
+            "placeholder",
+            f"is a placeholder: {shown(text.strip())}",
+            "say what the persona sounds like: genre, mood, instruments, voice",
+        )
+        return
+    control = (_CONTROL_IN_PROSE if prose else _CONTROL).search(text)
+    if control:
+        hint = "remove it; a persona is made once, with just this text"
+        if control[0] == "\n":
+            hint = "write it on one line; >- begins a block of text with no line break at its end"
+        yield _problem(entry, field, "control-character", _holds(control[0]), hint)
+    unseen = _UNSEEN.search(text)
+    if unseen:
+        yield _problem(
+            entry,
+            field,
+            "unseen-character",
+            _holds(unseen[0]),
+            "type the text anew if it was pasted",
+            Severity.WARNING,
+        )
+
+
+def _holds(character: str) -> str:
+    names = {"\n": "a line break", "\r": "a carriage return", "\t": "a tab"}
+    code = ord(character)
+    kind = "control" if code < 0x20 or 0x7F <= code < 0xA0 else "unseen"
+    return f"holds {names.get(character, f'the {kind} character U+{code:04X}')}"
+
+
+def _same_ids(entry: Entry) -> Iterator[Diagnostic]:
+    fields = entry.fields
+    for first, second in (("taskId", "audioId"), ("taskId", "personaId"), ("audioId", "personaId")):
+        if first in fields and fields[first] == fields.get(second):
+            yield Diagnostic(
+                Severity.WARNING,
+                "same-id",
+                f"{entry.name(second)} is the same as {first}",
+                entry.place(second),
+                "taskId names a generation task, audioId a track of it, "
+                "and personaId a persona that was made of one",
+                (Related(f"{first} is given here", entry.place(first)),),
+            )
+
+
+def _short_description(entry: Entry) -> Iterator[Diagnostic]:
+    text = entry.fields.get("description", "").strip()
+    if 0 < len(text) < SHORT_DESCRIPTION and not _PLACEHOLDER_TEXT.fullmatch(text):
+        yield _problem(
+            entry,
+            "description",
+            "short-description",
+            f"is very short: {shown(text)}",
+            "say more of the genre, mood, instruments and voice: it captures the style better",
+            Severity.WARNING,
+        )
+
+
+def _problem(
+    entry: Entry,
+    field: str,
+    code: str,
+    message: str,
+    hint: str,
+    severity: Severity = Severity.ERROR,
+) -> Diagnostic:
+    return Diagnostic(severity, code, f"{entry.name(field)} {message}", entry.place(field), hint)

@@ -1,0 +1,606 @@
+"""What makes a text no YAML, in words of our own: where, why, and what to write instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import yaml
+
+from personasync.manifest.lines import pick_lines
+from personasync.model.diagnostics import Diagnostic, Place, Related, Severity
+
+_WIDE_ENCODINGS: Final = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+_LINE_SEPARATORS: Final = {
+    b"\xc2\x85": "U+0085 (next line)",
+    b"\xe2\x80\xa8": "U+2028 (line separator)",
+    b"\xe2\x80\xa9": "U+2029 (paragraph separator)",
+}
+_CONTROL: Final = re.compile(
+    rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x84\x86-\x9f]|\xef\xbb\xbf|\xef\xbf[\xbe\xbf]"
+)
+_CONFLICT: Final = re.compile(rb"^(?:<{7}|>{7})(?: |$)", re.MULTILINE)
+_LONGEST_KEY: Final = 1024
+_WORD_KEY: Final = re.compile(r"\s*(?P<key>[\w.-]+)$")
+_HALVES: Final = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
+_JOINED: Final = re.compile(r"(?P<indent>\s*)(?P<key>[A-Za-z]\w*):(?P<value>[^\s/].*)$")
+
+
+def explain_bytes(file: str, data: bytes, limit: int) -> Diagnostic | None:
+    """Return why no YAML parser should see these bytes, or ``None``."""
+    if len(data) > limit:
+        return _whole_file(
+            file,
+            "too-large",
+            f"the file is larger than {limit // 2**20} MiB",
+            "spread it over several files",
+        )
+    if data.startswith(_WIDE_ENCODINGS):
+        return _whole_file(
+            file,
+            "not-utf-8",
+            "the file is not UTF-8 but UTF-16 or UTF-32",
+            "save it as UTF-8",
+        )
+    for separator, name in _LINE_SEPARATORS.items():
+        position = data.find(separator)
+        if position >= 0:
+            return _at_offset(
+                file,
+                data,
+                position,
+                "unseen-line-break",
+                f"the unseen character {name} breaks the line for some YAML readers only",
+                "remove it, or write an ordinary line break",
+            )
+    return None
+
+
+def explain_syntax(file: str, data: bytes, error: yaml.YAMLError, scalar: Any) -> Diagnostic:
+    """Return what stopped the parser, in words of our own.
+
+    ``scalar`` is the event of the last scalar that was read, which tells what
+    the text before the error was taken for.
+    """
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return _unreadable(file, data)
+    conflict = _CONFLICT.search(data)
+    if conflict is not None:
+        return _at_offset(
+            file,
+            data,
+            conflict.start(),
+            "merge-conflict",
+            "the file holds an unresolved merge conflict",
+            "choose what stays, and remove the lines that begin with <<<<<<<, ======= and >>>>>>>",
+        )
+    complaint = _Complaint.of(file, data, error, scalar)
+    for recognise in _RECOGNISERS:
+        finding = recognise(complaint)
+        if finding is not None:
+            return finding
+    return complaint.here("bad-yaml", f"this is not valid YAML: {complaint.problem}")
+
+
+def _unreadable(file: str, data: bytes) -> Diagnostic:
+    """Explain why the parser's reader gave up: bad UTF-8, or a character YAML has no room for."""
+    bad = _CONTROL.search(data)
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        if bad is None or error.start < bad.start():
+            return _at_offset(
+                file,
+                data,
+                error.start,
+                "not-utf-8",
+                f"the file is not UTF-8: the byte 0x{data[error.start]:02x} cannot stand here",
+                "save it as UTF-8",
+            )
+    if bad is None:
+        return _whole_file(file, "bad-yaml", "the file cannot be read as YAML", None)
+    code = ord(bad[0].decode())
+    name = "a NUL byte" if code == 0 else f"the control character U+{code:04X}"
+    if code > 0xFF:
+        name = f"the unseen character U+{code:04X}"
+    hint = "is this a text file?" if code == 0 else "remove it"
+    return _at_offset(
+        file, data, bad.start(), "control-character", f"{name} cannot stand in a manifest", hint
+    )
+
+
+def _whole_file(file: str, code: str, message: str, hint: str | None) -> Diagnostic:
+    return Diagnostic(Severity.ERROR, code, message, Place(file, 0, 0), hint)
+
+
+def _at_offset(
+    file: str, data: bytes, offset: int, code: str, message: str, hint: str
+) -> Diagnostic:
+    before = data[:offset].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    line_start = before.rfind(b"\n") + 1
+    line = before.count(b"\n") + 1
+    column = len(before[line_start:].decode("utf-8", "backslashreplace")) + 1
+    return Diagnostic(Severity.ERROR, code, message, Place(file, line, column), hint)
+
+
+@dataclass(frozen=True, slots=True)
+class _Complaint:
+    """What the parser said, and the text around it. Lines and columns count from 1."""
+
+    file: str
+    problem: str
+    context: str
+    line: int
+    column: int
+    context_line: int
+    context_column: int
+    lines: dict[int, str]
+    scalar: Any
+
+    @classmethod
+    def of(cls, file: str, data: bytes, error: Any, scalar: Any) -> _Complaint:
+        mark = error.problem_mark
+        context = error.context_mark or mark
+        near = set(range(max(1, mark.line - 20), mark.line + 2))
+        return cls(
+            file=file,
+            problem=error.problem or "",
+            context=error.context or "",
+            line=mark.line + 1,
+            column=mark.column + 1,
+            context_line=context.line + 1,
+            context_column=context.column + 1,
+            lines=pick_lines(data, near | {context.line + 1}),
+            scalar=scalar,
+        )
+
+    @property
+    def text(self) -> str:
+        """The line that the parser stopped in."""
+        return self.lines.get(self.line, "")
+
+    @property
+    def rest(self) -> str:
+        """The line from where the parser stopped."""
+        return self.text[self.column - 1 :]
+
+    @property
+    def before(self) -> str:
+        """The line up to where the parser stopped."""
+        return self.text[: self.column - 1]
+
+    def line_above(self, line: int) -> tuple[int, str] | None:
+        """Return the nearest line above that holds more than a comment, and its number."""
+        for number in range(line - 1, max(0, line - 20), -1):
+            text = self.lines.get(number, "")
+            if text.strip() and not text.lstrip().startswith("#"):
+                return number, text
+        return None
+
+    def at(
+        self,
+        line: int,
+        column: int,
+        width: int,
+        code: str,
+        message: str,
+        hint: str | None = None,
+        related: tuple[Related, ...] = (),
+    ) -> Diagnostic:
+        """Return a diagnostic about ``width`` characters of one line."""
+        end = (line, column + width) if width else (0, 0)
+        return Diagnostic(
+            Severity.ERROR, code, message, Place(self.file, line, column, *end), hint, related
+        )
+
+    def here(self, code: str, message: str, hint: str | None = None, width: int = 0) -> Diagnostic:
+        """Return a diagnostic about where the parser stopped."""
+        return self.at(self.line, self.column, width, code, message, hint)
+
+
+def _unclosed_quote(c: _Complaint) -> Diagnostic | None:
+    if "quoted scalar" not in c.context or "found unexpected" not in c.problem:
+        return None
+    opening = c.lines.get(c.context_line, "")[c.context_column - 1 :]
+    quote = opening[:1]
+    hint = f"close it with {quote} at the end of the text"
+    return c.at(
+        c.context_line,
+        c.context_column,
+        len(opening.rstrip()),
+        "unclosed-quote",
+        "this quote is never closed",
+        hint,
+    )
+
+
+def _tab(c: _Complaint) -> Diagnostic | None:
+    if not c.rest.startswith("\t") or not ("cannot start" in c.problem or "tab" in c.problem):
+        return None
+    return c.here(
+        "tab",
+        "a tab cannot indent a line in YAML",
+        "indent with spaces",
+        width=len(c.rest) - len(c.rest.lstrip("\t")),
+    )
+
+
+def _reserved_start(c: _Complaint) -> Diagnostic | None:
+    if "cannot start any token" not in c.problem:
+        return None
+    value = c.rest.rstrip()
+    return c.here(
+        "reserved-character",
+        f"an unquoted value cannot begin with {value[:1]}",
+        f"quote it: {_quoted(value)}",
+        width=len(value),
+    )
+
+
+def _bad_name(c: _Complaint) -> Diagnostic | None:
+    if "scanning an alias" not in c.context and "scanning an anchor" not in c.context:
+        return None
+    what = "an alias" if "alias" in c.context else "an anchor"
+    value = c.lines.get(c.context_line, "")[c.context_column - 1 :].rstrip()
+    return c.at(
+        c.context_line,
+        c.context_column,
+        len(value),
+        "bad-alias" if what == "an alias" else "bad-anchor",
+        f"an unquoted {value[:1]} begins {what}, and no name for it follows",
+        f"quote it if it is meant as text: {_quoted(value)}",
+    )
+
+
+def _bad_tag(c: _Complaint) -> Diagnostic | None:
+    if "tag" not in c.context and "tag handle" not in c.problem:
+        return None
+    value = c.lines.get(c.context_line, "")[c.context_column - 1 :].rstrip()
+    return c.at(
+        c.context_line,
+        c.context_column,
+        len(value),
+        "unknown-tag",
+        "an unquoted ! begins a tag, and this one is not known",
+        f"quote it if it is meant as text: {_quoted(value)}",
+    )
+
+
+def _bad_escape(c: _Complaint) -> Diagnostic | None:
+    if "escape" not in c.problem and "hexdecimal" not in c.problem:
+        return None
+    start = c.column if c.rest.startswith("\\") else max(c.before.rfind("\\") + 1, 1)
+    written = c.text[start - 1 : start + 1]
+    if halves := _HALVES.match(c.text, start - 1):
+        character = bytes.fromhex("".join(halves.groups())).decode("utf-16-be")
+        return c.at(
+            c.line,
+            start,
+            len(halves[0]),
+            "bad-escape",
+            f"{halves[0]} is one character in two halves, as JSON writes it and YAML does not",
+            f"write {character} itself, or \\U{ord(character):08x}",
+        )
+    if "unknown" in c.problem:
+        message = f"{written} means nothing inside double quotes"
+    else:
+        message = f"{written} is not followed by the digits of a character"
+    return c.at(
+        c.line,
+        start,
+        2,
+        "bad-escape",
+        message,
+        r"write \\ for a backslash, or use single quotes, where it needs no doubling",
+    )
+
+
+def _block_header(c: _Complaint) -> Diagnostic | None:
+    if "block scalar" not in c.context:
+        return None
+    value = c.lines.get(c.context_line, "")[c.context_column - 1 :].rstrip()
+    return c.at(
+        c.context_line,
+        c.context_column,
+        len(value),
+        "bad-block-text",
+        f"an unquoted {value[:1]} begins a block of text, which starts on the next line",
+        f"put the text on the next line, indented, or quote it: {_quoted(value)}",
+    )
+
+
+def _misplaced_colon(c: _Complaint) -> Diagnostic | None:
+    """A ``: `` where no key can be: in a value, or below a line that is no whole entry."""
+    if "mapping values are not allowed" not in c.problem:
+        return None
+    word = _WORD_KEY.match(c.before)
+    if word is not None and len(word["key"]) > _LONGEST_KEY:
+        place = (c.line, word.start("key") + 1, len(word["key"]))
+        return c.at(*place, "key-too-long", f"a key has at most {_LONGEST_KEY:,} characters")
+    above = c.line_above(c.line)
+    if word is not None and above is not None:
+        number, text = above
+        incomplete = _incomplete_entry(c, number, text)
+        if incomplete is not None:
+            return incomplete
+        return _indentation(c, len(word["key"]), at=word.start("key") + 1)
+    key, colon, value = c.text.partition(":")
+    hint = f"quote the value: {key.strip()}: {_quoted(value.strip())}" if colon else None
+    return c.here("stray-colon", "an unquoted value cannot hold a colon and a space", hint, width=1)
+
+
+def _missing_colon(c: _Complaint) -> Diagnostic | None:
+    if "could not find expected ':'" not in c.problem:
+        return None
+    text = c.lines.get(c.context_line, "")
+    return _incomplete_entry(c, c.context_line, text) or c.at(
+        c.context_line,
+        c.context_column,
+        len(text.rstrip()) - c.context_column + 1,
+        "missing-colon",
+        "this line holds no key: there is no colon and space in it",
+    )
+
+
+def _incomplete_entry(c: _Complaint, number: int, text: str) -> Diagnostic | None:
+    """A line such as ``name:Neon``, ``name Neon`` or ``neon``, where an entry belongs."""
+    joined = _JOINED.match(text)
+    if joined is not None:
+        key, value = joined["key"], joined["value"].strip()
+        return c.at(
+            number,
+            joined.end("key") + 1,
+            1,
+            "missing-space",
+            "a space is missing after the colon",
+            f"write {_short(key)}: {_short(value)}",
+        )
+    stripped = text.strip()
+    if ": " in text or stripped.endswith(":") or stripped[:1] in "-?\"'[{":
+        return None
+    key, _, value = stripped.partition(" ")
+    return c.at(
+        number,
+        len(text) - len(text.lstrip()) + 1,
+        len(stripped),
+        "missing-colon",
+        "a colon is missing after the key",
+        f"write {_short(key)}: {_short(value.strip())}".rstrip(),
+    )
+
+
+def _after_quote(c: _Complaint) -> Diagnostic | None:
+    """Text behind a closing quote, which often is the quote that was meant to open another."""
+    scalar = c.scalar
+    if not _unexpected(c) or scalar is None or scalar.style not in ("'", '"'):
+        return None
+    end = scalar.end_mark
+    if end.line + 1 != c.line or not end.column < c.column <= end.column + 80:
+        return None
+    if c.text[end.column : c.column - 1].strip():
+        return None
+    start = scalar.start_mark
+    if start.line != end.line:
+        opening = c.lines.get(start.line + 1, "")[start.column :].rstrip()
+        return c.at(
+            start.line + 1,
+            start.column + 1,
+            len(opening),
+            "unclosed-quote",
+            f"this quote is only closed on line {c.line}",
+            f"close it with {scalar.style} at the end of the text",
+        )
+    value = c.text[start.column :].rstrip()
+    apostrophe = scalar.style == "'" and c.column == end.column + 1
+    hint = (
+        "write an apostrophe inside single quotes twice, or use double quotes around the text"
+        if apostrophe
+        else f"quote the whole value: {_quoted(value)}"
+    )
+    return c.here(
+        "text-after-quote",
+        f"the text in quotes ended before {_short(c.rest.strip())}",
+        hint,
+        width=len(c.rest.rstrip()),
+    )
+
+
+def _after_bracket(c: _Complaint) -> Diagnostic | None:
+    if not _unexpected(c) or c.before.rstrip()[-1:] not in ("]", "}"):
+        return None
+    start = min(i for i in (c.text.find("["), c.text.find("{"), len(c.before)) if i >= 0)
+    value = c.text[start:].rstrip()
+    what = "list" if value.startswith("[") else "mapping"
+    return c.at(
+        c.line,
+        start + 1,
+        len(value),
+        "text-after-bracket",
+        f"an unquoted {value[:1]} begins a {what}, which ends before {_short(c.rest.strip())}",
+        f"quote the whole value: {_quoted(value)}",
+    )
+
+
+def _dash(c: _Complaint) -> Diagnostic | None:
+    listed = _expected_key(c) and re.match(r"-(\s|$)", c.rest)
+    if not listed and not re.search("(block )?sequence entries are not allowed", c.problem):
+        return None
+    return c.here(
+        "unexpected-list",
+        "a list entry (-) stands where a key belongs",
+        "remove the dash: a manifest has mappings only",
+        width=1,
+    )
+
+
+def _no_key(c: _Complaint) -> Diagnostic | None:
+    if not _expected_key(c) or not c.rest.startswith(":"):
+        return None
+    return c.here("missing-key", "a key is missing before the colon", width=1)
+
+
+def _bad_indentation(c: _Complaint) -> Diagnostic | None:
+    starts_here = not c.before.strip()
+    document_start = "<document start>" in c.problem
+    if not starts_here or not (_expected_key(c) or document_start or "'-'" in c.problem):
+        return None
+    return _indentation(c, len(c.rest.rstrip()), at=c.column)
+
+
+def _indentation(c: _Complaint, width: int, at: int) -> Diagnostic:
+    above = c.line_above(c.line)
+    if above is None:
+        return c.at(
+            c.line, at, width, "bad-indentation", "this line is not indented as it should be"
+        )
+    number, text = above
+    wanted = len(text) - len(text.lstrip())
+    hint = f"indent it by {_spaces(wanted)}" if wanted else "remove its indentation"
+    if at - 1 == wanted:
+        return c.at(c.line, at, width, "bad-indentation", "this line cannot stand here")
+    return c.at(
+        c.line,
+        at,
+        width,
+        "bad-indentation",
+        f"this line does not line up with line {number}: "
+        f"it is indented by {_spaces(at - 1)}, line {number} by {wanted or 'none'}",
+        f"{hint}, if it belongs beside line {number}",
+    )
+
+
+def _flow(c: _Complaint) -> Diagnostic | None:
+    if "flow sequence" not in c.context and "flow mapping" not in c.context:
+        return None
+    bracket = "[" if "sequence" in c.context else "{"
+    closing = "]" if bracket == "[" else "}"
+    if c.line != c.context_line or not c.rest.strip():
+        text = c.lines.get(c.context_line, "")
+        value = text[c.context_column - 1 :].rstrip()
+        what = "list" if bracket == "[" else "mapping"
+        hint = f"close it with {closing}"
+        if ":" not in value:
+            hint += f", or, if it is meant as text, quote it: {_quoted(value)}"
+        return c.at(
+            c.context_line,
+            c.context_column,
+            1,
+            "unclosed-bracket",
+            f"this {bracket} begins a {what} that is never closed",
+            hint,
+        )
+    return c.here(
+        "missing-comma",
+        f"a comma or {closing} is missing before this",
+        width=len(c.rest.rstrip()),
+    )
+
+
+def _no_value(c: _Complaint) -> Diagnostic | None:
+    if "node content" not in c.problem:
+        return None
+    found = c.rest[:1]
+    if not found:
+        return c.here("missing-value", "a value is missing here")
+    hint = None
+    if c.before.rstrip().endswith(":"):
+        hint = f"quote it if it is meant as text: {_quoted(c.rest.strip())}"
+    return c.here("missing-value", f"a value is missing before {found}", hint, width=1)
+
+
+def _question_mark(c: _Complaint) -> Diagnostic | None:
+    if "mapping keys are not allowed" not in c.problem:
+        return None
+    value = c.rest.rstrip()
+    return c.here(
+        "reserved-character",
+        "an unquoted value cannot begin with a question mark and a space",
+        f"quote it: {_quoted(value)}",
+        width=len(value),
+    )
+
+
+def _after_value(c: _Complaint) -> Diagnostic | None:
+    if not _unexpected(c):
+        return None
+    return c.here(
+        "unexpected-text",
+        "this cannot follow the value before it",
+        "write each entry on a line of its own, and quote text that holds special characters",
+        width=len(c.rest.rstrip()),
+    )
+
+
+def _directive(c: _Complaint) -> Diagnostic | None:
+    words = ("directive", "incompatible YAML")
+    if not any(word in c.context or word in c.problem for word in words):
+        return None
+    return c.at(
+        c.context_line,
+        c.context_column,
+        0,
+        "bad-directive",
+        "a line that begins with % is a directive, and this one is not known",
+        "remove the line",
+    )
+
+
+def _after_document(c: _Complaint) -> Diagnostic | None:
+    above = c.line_above(c.line)
+    if "<document start>" not in c.problem or above is None or not above[1].startswith("..."):
+        return None
+    return c.here(
+        "second-document",
+        "the document has ended before this line",
+        "remove the line with ... above it, or move what follows to its own file",
+    )
+
+
+_RECOGNISERS: Final[tuple[Callable[[_Complaint], Diagnostic | None], ...]] = (
+    _unclosed_quote,
+    _tab,
+    _reserved_start,
+    _bad_name,
+    _bad_tag,
+    _bad_escape,
+    _block_header,
+    _misplaced_colon,
+    _missing_colon,
+    _after_quote,
+    _after_bracket,
+    _dash,
+    _no_key,
+    _flow,
+    _no_value,
+    _question_mark,
+    _directive,
+    _after_document,
+    _bad_indentation,
+    _after_value,
+)
+
+
+def _unexpected(c: _Complaint) -> bool:
+    """Return whether something follows what had ended."""
+    return _expected_key(c) or "<document start>" in c.problem
+
+
+def _expected_key(c: _Complaint) -> bool:
+    return "expected key" in c.problem or "expected <block end>" in c.problem
+
+
+def _spaces(count: int) -> str:
+    return "1 space" if count == 1 else f"{count or 'no'} spaces"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def _quoted(text: str) -> str:
+    """Return the text in quotes, as it would be written in YAML."""
+    if '"' in text and "'" not in text:
+        return f"'{_short(text)}'"
+    return '"' + _short(text).replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,422 @@
+"""What the manifest's JSON Schema refuses, in the words of people who write manifests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
+from unicodedata import normalize
+
+from personasync.manifest.reader import Document
+from personasync.manifest.schemas import Violation, load_schema
+from personasync.manifest.values import BROKEN, Map, Odd, Oddity, Value, kind_of
+from personasync.model.diagnostics import Diagnostic, Place, Severity
+from personasync.model.units import parse_duration
+
+Path = tuple[str | int, ...]
+
+_PARTS: Final = {0: None, 1: "settings", 2: "persona"}
+_NUMBERS: Final = {
+    "vocalStart": "a number of seconds",
+    "vocalEnd": "a number of seconds",
+    "parallelism": "a whole number from 1 to 64",
+    "maxCreates": "a whole number, 0 or more",
+}
+_GUESSES: Final = 100  # how many unknown fields of one mapping are compared with the known ones
+_QUOTE: Final = "quote it"
+_RATE: Final = "write COUNT/PERIOD, such as 20/10s, 5/s or 100/1m"
+_ID_FIELDS: Final = ("taskId", "audioId", "personaId")
+_ALIASES: Final = {
+    "id": "audioId",
+    "track": "audioId",
+    "trackid": "audioId",
+    "clipid": "audioId",
+    "task": "taskId",
+    "audio": "audioId",
+    "persona": "personaId",
+    "title": "name",
+    "desc": "description",
+    "start": "vocalStart",
+    "end": "vocalEnd",
+    "genre": "style",
+    "tags": "style",
+    "workers": "parallelism",
+    "concurrency": "parallelism",
+    "default": "defaults",
+    "setting": "settings",
+}
+
+
+def shown(text: str, limit: int = 40) -> str:
+    """Return a text in quotes for a message, cut when it is long."""
+    return '"' + (text if len(text) <= limit else text[: limit - 1] + "…") + '"'
+
+
+def dotted(path: Path) -> str:
+    """Return how messages name a value: ``personas.neon-siren.vocalEnd``."""
+    return ".".join(str(part) for part in path) or "the manifest"
+
+
+def explain(document: Document, violations: Iterable[Violation]) -> Iterator[Diagnostic]:
+    """Yield what is to be said about violations of the manifest's schema, each thing once."""
+    told: set[tuple[Path, str]] = set()
+    for violation in violations:
+        if violation.value is BROKEN:
+            continue
+        if violation.keyword in ("required", "additionalProperties"):
+            if (violation.path, violation.keyword) in told:
+                continue
+            told.add((violation.path, violation.keyword))
+        yield from _EXPLANATIONS[violation.keyword](document, violation)
+
+
+def known_fields(path: Path) -> list[str]:
+    """Return the names of the fields that the mapping at ``path`` may have."""
+    schema = load_schema("manifest")
+    if path:
+        name = "persona" if len(path) == 2 else str(path[0])
+        schema = schema["definitions"][name]
+    return list(schema["properties"])
+
+
+def meant_field(name: str, path: Path) -> str | None:
+    """Return the field that a misspelt name most likely means: ``task_id`` is ``taskId``."""
+    known = known_fields(path)
+    folded = {_folded(field): field for field in known}
+    plain = _folded(name)
+    if plain in folded:
+        return folded[plain]
+    if _ALIASES.get(plain) in known:
+        return _ALIASES[plain]
+    from difflib import get_close_matches  # only a slip of the finger needs it
+
+    close = get_close_matches(plain[:64], folded, n=1, cutoff=0.7)
+    return folded[close[0]] if close else None
+
+
+def _folded(name: str) -> str:
+    return re.sub("[^a-z0-9]", "", name.lower())
+
+
+def _error(code: str, message: str, place: Place, hint: str | None = None) -> Diagnostic:
+    return Diagnostic(Severity.ERROR, code, message, place, hint)
+
+
+def _mapping_at(document: Document, path: Path) -> Map:
+    value: Any = document.root
+    for part in path:
+        value = value[part]
+    assert isinstance(value, Map)
+    return value
+
+
+def _place(document: Document, path: Path) -> Place:
+    if not path:
+        return document.root_place()
+    return document.value_place(_mapping_at(document, path[:-1]), str(path[-1]))
+
+
+def _name_place(document: Document, path: Path) -> Place:
+    """Return where the mapping at ``path`` has its key: what a missing field is missing from."""
+    if not path:
+        place = document.root_place()
+        return Place(place.file, place.line, place.column)
+    return document.key_place(_mapping_at(document, path[:-1]), str(path[-1]))
+
+
+def _missing(document: Document, violation: Violation) -> Iterator[Diagnostic]:
+    value: Mapping[str, Value] = violation.value
+    path = violation.path
+    unknown = [name for name in value if name not in known_fields(path)]
+    meant = {meant_field(name, path) for name in unknown[:_GUESSES]}
+    missing = [name for name in violation.expected if name not in value and name not in meant]
+    if not missing:
+        return
+    hint = "a persona has a taskId, an audioId, a name and a description"
+    if missing == ["version"]:
+        hint = "add the line version: 1 at the top"
+    elif "personas" in missing:
+        hint = "add personas:, and below it, indented, an entry for each persona"
+    elif "audioId" in missing and "personaId" in value:
+        hint = (
+            "personaId is the ID of a persona that was made; audioId names the track it is made of"
+        )
+    names = missing[0] if len(missing) == 1 else ", ".join(missing[:-1]) + " and " + missing[-1]
+    yield _error(
+        "missing-field", f"{dotted(path)} has no {names}", _name_place(document, path), hint
+    )
+
+
+def _unknown(document: Document, violation: Violation) -> Iterator[Diagnostic]:
+    path = violation.path
+    mapping = _mapping_at(document, path)
+    known = known_fields(path)
+    for index, (name, value) in enumerate(mapping.items()):
+        if name in known:
+            continue
+        inside = " of a persona" if len(path) == 2 else f" of {path[0]}" if path else ""
+        hint = _elsewhere(name, value, path)
+        meant = meant_field(name, path) if index < _GUESSES else None
+        if hint is None and meant is not None:
+            hint = f"did you mean {meant}?"
+            if meant in mapping:
+                hint = f"{meant} is given too; remove one of the two"
+        yield _error(
+            "unknown-field",
+            f"{dotted((*path, _cut(name)))} is not a field{inside or ' of a manifest'}",
+            document.nth_key_place(mapping, index),
+            hint or f"the fields are {', '.join(known)}",
+        )
+
+
+def _elsewhere(name: str, value: Value, path: Path) -> str | None:
+    """Return where a field belongs that stands in the wrong mapping."""
+    if not path and isinstance(value, Map) and {"taskId", "audioId", "name"} & value.keys():
+        return f"if {_cut(name)} is a persona, indent it below personas:"
+    homes = {"settings": known_fields(("settings",)), "defaults": known_fields(("defaults",))}
+    if path[:1] == ("personas",) and name in homes["settings"]:
+        return f"{name} belongs under settings, for the whole manifest"
+    if not path or path[0] in homes:
+        for home, fields in homes.items():
+            if name in fields and path != (home,):
+                return f"{name} belongs under {home}"
+        if name in known_fields(("personas", "")):
+            return f"{name} belongs to a persona, below personas: and its key"
+    return None
+
+
+def _wrong_type(document: Document, violation: Violation) -> Iterator[Diagnostic]:
+    path, value = violation.path, violation.value
+    place = _place(document, path)
+    name = dotted(path)
+    expects_scalar = violation.expected != "object"
+    if isinstance(value, (dict, list)) and path and not place.end_line and expects_scalar:
+        place = document.key_place(_mapping_at(document, path[:-1]), str(path[-1]))
+    if not expects_scalar:
+        yield _not_a_mapping(path, value, place)
+    elif value is None and _is_empty(place, document, path):
+        yield _error("empty-value", f"{name} is empty", place, _empty_hint(path))
+    elif violation.expected == "string":
+        yield _not_text(path, value, place)
+    else:
+        yield _not_a_number(path, value, place)
+
+
+def _is_empty(place: Place, document: Document, path: Path) -> bool:
+    return place == document.key_place(_mapping_at(document, path[:-1]), str(path[-1]))
+
+
+def _empty_hint(path: Path) -> str:
+    required = load_schema("manifest")["definitions"]["persona"]["required"]
+    if len(path) == 3 and path[-1] in required:
+        return "write its value after the colon"
+    return "write its value after the colon, or remove the line"
+
+
+def _not_a_mapping(path: Path, value: Value, place: Place) -> Diagnostic:
+    name = dotted(path)
+    if not path:
+        hint = "begin with version: 1, and write each persona below personas:"
+        if isinstance(value, list):
+            hint = "write keys without dashes: version: 1, then personas:"
+        return _error("wrong-type", f"the manifest is {kind_of(value)}, not a mapping", place, hint)
+    if value is None:
+        hint = "write its fields below it, indented: taskId, audioId, name and description"
+        if len(path) == 1:
+            hint = "write its entries below it, indented, or {} for none"
+            if path[0] != "personas":
+                hint = "write its fields below it, indented, or remove it"
+        return _error("empty-value", f"{name} is empty", place, hint)
+    hint = "write its fields below it, indented, one on a line: field: value"
+    if isinstance(value, list):
+        hint = "write each entry as key: instead of a dash"
+    return _error("wrong-type", f"{name} must be a mapping, not {_described(value)}", place, hint)
+
+
+def _described(value: Value) -> str:
+    if isinstance(value, str):
+        return f"the text {shown(value)}"
+    if isinstance(value, Odd):
+        return f"{kind_of(value)} ({_cut(value.text)})"
+    if isinstance(value, bool) or value is None or isinstance(value, (dict, list)):
+        return kind_of(value)
+    return f"the number {_cut(str(value))}"
+
+
+def _not_text(path: Path, value: Value, place: Place) -> Diagnostic:
+    name = dotted(path)
+    if isinstance(value, (dict, list)):
+        hint = "quote it if it is meant as text" if not isinstance(value, Map) else None
+        if isinstance(value, Map):
+            hint = "write the text on the same line, after the colon; quote it if it holds { or : "
+            hint = hint.rstrip()
+        return _error("wrong-type", f"{name} must be text, not {kind_of(value)}", place, hint)
+    message = f"{name} must be text, but YAML reads this as {kind_of(value)}"
+    return _error("not-text", message, place, _RATE if path[-1] == "rateLimit" else _QUOTE)
+
+
+def with_quoted(diagnostic: Diagnostic) -> Diagnostic:
+    """Return the diagnostic, its advice to quote something completed from its source line."""
+    place, source = diagnostic.place, diagnostic.source
+    if diagnostic.hint != _QUOTE or place is None or source is None:
+        return diagnostic
+    if place.end_line != place.line:
+        return diagnostic
+    text = source[place.column - 1 : place.end_column - 1]
+    return replace(diagnostic, hint=f"{_QUOTE}: {shown(text)}")
+
+
+def _not_a_number(path: Path, value: Value, place: Place) -> Diagnostic:
+    wanted = _NUMBERS.get(str(path[-1]), "a number")
+    name = dotted(path)
+    if isinstance(value, Odd):
+        return _odd_number(name, wanted, value, place)
+    if isinstance(value, str):
+        hint = f"write {example}" if (example := _as_number(value)) else None
+        return _error(
+            "not-a-number", f"{name} must be {wanted}, not {_described(value)}", place, hint
+        )
+    return _error("not-a-number", f"{name} must be {wanted}, not {_described(value)}", place)
+
+
+def _as_number(text: str) -> str | None:
+    """Return the number that a text such as ``30s`` or ``1e1`` was meant as."""
+    text = text.strip()
+    try:
+        number = (
+            float(text) if re.fullmatch(r"[0-9.]+([eE][0-9]+)?", text) else parse_duration(text)
+        )
+    except ValueError:
+        return None
+    return f"{number:g} without quotes" if re.fullmatch("[0-9.]+", text) else f"{number:g}"
+
+
+def _odd_number(name: str, wanted: str, value: Odd, place: Place) -> Diagnostic:
+    text = _cut(value.text)
+    if value.oddity is Oddity.TOO_LARGE:
+        return _error("odd-number", f"{name} is too large a number", place)
+    number = f"{value.meaning:g}" if value.meaning is not None else ""
+    message, hint = f"{name} must be {wanted}, not {value.oddity}", None
+    if value.oddity is Oddity.BASE_60:
+        message = f"{name}: some YAML readers take {text} for {number}, others for text"
+        hint = f"write {number}"
+        if name.endswith(("vocalStart", "vocalEnd")):
+            hint += " if you mean minutes and seconds: the API counts seconds"
+    elif value.oddity is Oddity.OCTAL:
+        plain = text.replace("_", "").lstrip("+-0") or "0"
+        message = f"{name}: some YAML readers take {text} for {number}, others for {plain}"
+        hint = f"write {plain}" if plain != number else f"write {number}"
+    elif value.meaning is not None:
+        message = f"{name}: some YAML readers take {text} for {number}, others for text"
+        hint = f"write {number}"
+    return _error("odd-number", message, place, hint)
+
+
+def _pattern(document: Document, violation: Violation) -> Iterator[Diagnostic]:
+    path, value = violation.path, violation.value
+    if path == ("personas",):
+        yield _bad_key(document, path, value)
+        return
+    place = _place(document, path)
+    name, field = dotted(path), str(path[-1])
+    if not value.strip():
+        state = "is empty" if not value else "is blank"
+        yield _error("empty-value", f"{name} {state}", place, _empty_hint(path))
+    elif field == "rateLimit":
+        yield _bad_rate(name, value, place)
+    elif field in _ID_FIELDS:
+        yield _bad_id(name, field, value, place)
+    else:
+        hint = "write something that people can see"
+        yield _error("empty-value", f"{name} holds unseen characters only", place, hint)
+
+
+def _bad_key(document: Document, path: Path, key: str) -> Diagnostic:
+    mapping = _mapping_at(document, path)
+    place = document.key_place(mapping, key)
+    if not key:
+        return _error("bad-key", "a persona's key is empty", place, "name it, such as neon-siren")
+    if len(key) > 64:
+        return _error(
+            "bad-key",
+            f"the key {shown(key)} is longer than 64 characters",
+            place,
+            "choose a shorter key; the persona's name can be as long as you like",
+        )
+    plain = normalize("NFKD", key).encode("ascii", "ignore").decode()
+    slug = re.sub("[^A-Za-z0-9._-]+", "-", plain).strip("._-") if key.isprintable() else ""
+    hint = f"write {slug}: " if slug and slug not in mapping else ""
+    wrong = next((c for c in key if not re.match("[A-Za-z0-9._-]", c)), None)
+    reason = f"cannot begin with {key[0]}" if wrong is None else f"cannot hold {_character(wrong)}"
+    return _error(
+        "bad-key",
+        f"the key {shown(key)} {reason}",
+        place,
+        hint + "a key has letters, digits, '.', '_' and '-', and begins with a letter or digit",
+    )
+
+
+def _character(character: str) -> str:
+    if character == " ":
+        return "a space"
+    return character if character.isprintable() else f"the character U+{ord(character):04X}"
+
+
+def _bad_rate(name: str, value: str, place: Place) -> Diagnostic:
+    hint = _RATE
+    if value.strip() == "none":
+        hint = "a manifest cannot lift the limit; --rate-limit none on the command line can"
+    return _error("bad-rate", f"{name} is no rate: {shown(value)}", place, hint)
+
+
+def _bad_id(name: str, field: str, value: str, place: Place) -> Diagnostic:
+    if field == "personaId" and len(value) > 256:
+        return _error("bad-id", f"{name} is longer than 256 characters", place)
+    pattern = (
+        "[^!-~]"
+        if field == "personaId"
+        else "[\\s\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]"
+    )
+    wrong = re.search(pattern, value)
+    assert wrong is not None
+    hint = "copy the ID again, just as the API gave it"
+    if value != value.strip():
+        hint = f"remove the white space around it: {shown(value.strip())}"
+    return _error("bad-id", f"{name} cannot hold {_character(wrong[0])}", place, hint)
+
+
+def _range(document: Document, violation: Violation) -> Iterator[Diagnostic]:
+    path = violation.path
+    wanted = _NUMBERS[str(path[-1])]
+    if violation.keyword == "minimum" and wanted == "a number of seconds":
+        wanted = "0 or more seconds"
+    yield _error(
+        "out-of-range",
+        f"{dotted(path)} must be {wanted}, not {_cut(str(violation.value))}",
+        _place(document, path),
+    )
+
+
+def _version(document: Document, violation: Violation) -> Iterator[Diagnostic]:
+    value = violation.value
+    message = f"version must be 1, not {_described(value)}"
+    if value is None:
+        message = "version is empty"
+    hint = "write version: 1, without quotes" if value == "1" else "write version: 1"
+    yield _error("wrong-version", message, _place(document, violation.path), hint)
+
+
+def _cut(text: str, limit: int = 40) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+_EXPLANATIONS: Final[dict[str, Callable[[Document, Violation], Iterator[Diagnostic]]]] = {
+    "required": _missing,
+    "additionalProperties": _unknown,
+    "type": _wrong_type,
+    "pattern": _pattern,
+    "minimum": _range,
+    "maximum": _range,
+    "const": _version,
+}

@@ -1,0 +1,1 @@
+"""What leads from the state to the manifest, what refuses it, and how it is saved."""

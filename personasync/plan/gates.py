@@ -1,0 +1,63 @@
+"""What looks at a finished plan: narrows it, or refuses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from personasync.model.errors import PlanError
+from personasync.model.spelling import nearest
+from personasync.plan.compute import ATTENTION, SPENDING, Plan
+
+
+def select(plan: Plan, targets: Sequence[str], excludes: Sequence[str] = ()) -> Plan:
+    """Keep the actions whose keys match a target, if there are any, and no exclude.
+
+    Both are keys or globs. Raises ``PlanError`` for one that matches nothing,
+    since a slip of the finger must not pass for "nothing to do".
+    """
+    keys = {action.key for action in plan.actions}
+    for pattern in (*targets, *excludes):
+        if not any(fnmatchcase(key, pattern) for key in keys):
+            close = nearest(pattern, keys)
+            raise PlanError(
+                f"no persona matches {pattern!r}",
+                hint=f"did you mean {close!r}?"
+                if close
+                else "`personasync plan`, without --target and --exclude, shows the keys there are",
+            )
+    kept = tuple(
+        action
+        for action in plan.actions
+        if (not targets or _matches(action.key, targets)) and not _matches(action.key, excludes)
+    )
+    return replace(plan, actions=kept)
+
+
+def refuse_unsafe(plan: Plan, *, strict: bool = False, max_creates: int | None = None) -> None:
+    """The gate that looks at a finished plan; raises ``PlanError`` where it does not pass.
+
+    ``strict`` refuses what needs attention; ``max_creates`` a plan that could
+    spend more.
+    """
+    spends = sum(action.kind in SPENDING for action in plan.actions)
+    if max_creates is not None and spends > max_creates:
+        raise PlanError(
+            f"the plan would create {spends} persona{'s' if spends > 1 else ''},"
+            f" and at most {max_creates} are allowed",
+            hint="raise --max-creates (or settings.maxCreates), or choose some with --target",
+        )
+    attention = [action for action in plan.actions if action.kind in ATTENTION]
+    if strict and attention:
+        keys = ", ".join(f"{action.key} ({action.kind})" for action in attention[:5])
+        need = "needs" if len(attention) == 1 else "need"
+        more = f" and {len(attention) - 5} more" if len(attention) > 5 else ""
+        raise PlanError(
+            f"--strict: {len(attention)} of the plan's rows {need} attention: {keys}{more}",
+            hint="settle them, or leave out --strict",
+        )
+
+
+def _matches(key: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(key, pattern) for pattern in patterns)

@@ -1,0 +1,111 @@
+"""Text of unknown origin, made safe for a terminal, a log and a single line."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    pass
+
+_UNSAFE: Final = re.compile(
+    "["
+    "\x00-\x1f\x7f-\x9f"  # C0 and C1 controls: escape sequences start here
+    "\u00ad\u061c\u180e\u200b\u200e\u200f"  # soft hyphen, zero width space, direction marks
+    "\u2028-\u202e\u2060-\u206f\ufeff"  # line separators, bidi embeddings, overrides, isolates
+    "\ud800-\udfff\ufff9-\ufffb"  # lone surrogates (not encodable), interlinear annotations
+    "\U000e0000-\U000e007f"  # tag characters: whole sentences that nobody sees
+    "]"
+)
+_STEERING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_STEERING_BUT_STYLES: Final = re.compile(
+    "[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\\[[0-9;]*m)"
+)
+_SHORT_ESCAPES: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match[0]
+    code = ord(character)
+    if code > 0xFFFF:
+        return f"\\U{code:08x}"
+    return _SHORT_ESCAPES.get(character) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
+
+
+def printable(text: str, limit: int | None = None) -> str:
+    """Return ``text`` on one line, with nothing in it that could steer a terminal.
+
+    Control characters, line breaks, bidi controls and other unseen characters
+    become escapes such as ``\\x1b``, ``\\n`` and ``\\u202e``; a joiner, which
+    emoji and several scripts need, stays. What is longer than ``limit``
+    characters is cut, and ends with ``…``; no escape is ever cut in two.
+    """
+    if limit is None:
+        return text if text.isprintable() else _UNSAFE.sub(_escape, text)
+    head = text[: limit + 1]  # an escape only grows it, so no more can be needed
+    if not head.isprintable():
+        head = _UNSAFE.sub(_escape, head)
+    if len(head) <= limit and len(text) <= limit:
+        return head
+    return _cut(text[:limit], limit)
+
+
+def tame(text: str, *, styled: bool) -> str:
+    """Return a text of several lines in which nothing steers a terminal: the last defence.
+
+    Line breaks and tabs stay, and the codes of styles where it is ``styled``.
+    Whatever names something of unknown origin goes through ``printable`` before.
+    """
+    return (_STEERING_BUT_STYLES if styled else _STEERING).sub(_escape, text)
+
+
+def _cut(text: str, limit: int) -> str:
+    shown = ""
+    for character in text:
+        piece = _UNSAFE.sub(_escape, character)
+        if len(shown) + len(piece) > limit - 1:
+            break
+        shown += piece
+    return shown + "…" if limit > 0 else ""
+
+
+_COMMAND_AT_START: Final = re.compile(r"^(\s*)::")
+
+
+_COMMAND_ANYWHERE: Final = re.compile(r"##(?=\w*\[)")
+
+
+def defuse(line: str) -> str:
+    """Return a line that a CI log does not take for a command of its own.
+
+    GitHub's runner obeys ``::name::`` at the start of a line, after spaces,
+    and the older ``##[name]`` anywhere in it; others know ``##vso[``.
+    """
+    if "::" in line:
+        line = _COMMAND_AT_START.sub(r"\1\\x3a:", line)
+    return _COMMAND_ANYWHERE.sub(r"#\\x23", line) if "##" in line else line
+
+
+def page(lines: Iterable[str]) -> str:
+    """Join lines into a text that ends with a newline, each of them defused."""
+    return "".join(f"{defuse(line)}\n" for line in lines)
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """Return JSON in plain ASCII, which any terminal, pipe and encoding can carry.
+
+    ``##[`` is escaped, so that a CI log does not take it for a command.
+    """
+    text = json.dumps(value, indent=indent, allow_nan=False)
+    return _COMMAND_ANYWHERE.sub(r"#\\u0023", text)
+
+
+def shell_word(text: str) -> str:
+    """Quote a text for a POSIX shell; control characters become bash's ``$'…'`` form."""
+    if printable(text) == text:
+        return shlex.quote(text)
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{printable(escaped)}'"

@@ -1,0 +1,280 @@
+"""How a header and an entry are written down, and read back."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final, NoReturn, TypeVar
+
+from personasync.model.persona import PersonaRequest
+from personasync.state.entry import Entry, Header, Origin, Status
+
+_T = TypeVar("_T")
+_E = TypeVar("_E", bound=StrEnum)
+
+FORMAT: Final = "personasync.state/1"
+"""The first line of every state names this format."""
+
+_KNOWN_FIELDS: Final = frozenset(
+    {
+        "audioId",
+        "key",
+        "status",
+        "personaId",
+        "origin",
+        "afterPending",
+        "code",
+        "message",
+        "at",
+        "run",
+        "request",
+        "answer",
+    }
+)
+
+
+def encode_header(header: Header) -> bytes:
+    """Return the header as the first line of a state, its newline included."""
+    return _encode({"format": FORMAT, "lineage": header.lineage, "api": header.api})
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """Return an entry as one line, its newline included.
+
+    What identifies a persona stands first, so that even a torn line gives up
+    its ID.
+    """
+    return _encode(entry_to_json(entry))
+
+
+def entry_to_json(entry: Entry) -> dict[str, object]:
+    """Return an entry's fields under the names that the state gives them."""
+    fields: dict[str, object | None] = {
+        "audioId": entry.audio_id,
+        "key": entry.key,
+        "status": entry.status.value,
+        "personaId": entry.persona_id,
+        "origin": entry.origin.value if entry.origin else None,
+        "afterPending": entry.after_pending,
+        "code": entry.code,
+        "message": entry.message,
+        "at": entry.at,
+        "run": entry.run,
+        "request": entry.request.to_json() if entry.request else None,
+        "answer": entry.answer,
+    }
+    known = {name: value for name, value in fields.items() if value is not None}
+    return {**known, **(entry.extra or {})}
+
+
+def decode_line(line: bytes) -> Header | Entry:
+    """Read one whole line of a state.
+
+    Raises ``ValueError``, saying what is wrong, for anything that is neither a
+    header nor an entry.
+    """
+    try:
+        fields = _DECODER.decode(line.decode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError):
+        raise ValueError("it is not JSON") from None
+    if not isinstance(fields, dict):
+        raise ValueError("it is not a JSON object")
+    if "format" in fields:
+        return _decode_header(fields)
+    return decode_entry(fields)
+
+
+def decode_entry(fields: Mapping[str, object]) -> Entry:
+    """Turn the fields of an entry into an ``Entry``.
+
+    Raises ``ValueError`` naming the field that is missing or unusable.
+    """
+    status = _choice(Status, fields, "status")
+    if status is None:
+        raise ValueError("its status is missing")
+    entry = Entry(
+        audio_id=_required(fields, "audioId"),
+        key=_required(fields, "key"),
+        status=status,
+        persona_id=_text(fields, "personaId"),
+        origin=_choice(Origin, fields, "origin"),
+        request=_decode_request(fields),
+        code=_typed(fields, "code", int),
+        after_pending=_typed(fields, "afterPending", bool),
+        message=_text(fields, "message"),
+        at=_text(fields, "at"),
+        run=_text(fields, "run"),
+        answer=_text(fields, "answer"),
+        extra={k: v for k, v in fields.items() if k not in _KNOWN_FIELDS} or None,
+    )
+    if status is Status.CREATED and not entry.persona_id:
+        raise ValueError("it says created, but has no personaId")
+    return entry
+
+
+def salvage(torn: bytes) -> Entry | None:
+    """Read what a torn last line still says about its audio, if it says which.
+
+    A line that still holds its ID is worth as much as a whole one. Without an
+    ID it means ``pending``: a request may have been sent. Never raises, and
+    takes time linear in the length of the line.
+    """
+    fields = _whole_fields(torn)
+    try:
+        return decode_entry(fields)
+    except ValueError:
+        pass
+    try:
+        audio_id = _required(fields, "audioId")
+    except ValueError:
+        return None
+    key = fields.get("key", audio_id)
+    if not isinstance(key, str) or not key:
+        return None
+    persona_id = fields.get("personaId")
+    if isinstance(persona_id, str) and persona_id:
+        return Entry(audio_id=audio_id, key=key, status=Status.CREATED, persona_id=persona_id)
+    return Entry(audio_id=audio_id, key=key, status=Status.PENDING)
+
+
+def _whole_fields(torn: bytes) -> dict[str, object]:
+    """Return the fields that stand whole at the beginning of a line."""
+    text = _whole_text(torn)
+    fields: dict[str, object] = {}
+    start = _OPENING.match(text)
+    while start is not None:
+        try:
+            name, end = _DECODER.raw_decode(text, start.end())
+            colon = _COLON.match(text, end)
+            if colon is None:
+                break
+            value, end = _DECODER.raw_decode(text, colon.end())
+        except (ValueError, RecursionError):
+            break
+        if end == len(text) and not isinstance(value, str | dict):
+            break  # of a number, digits may be missing
+        fields[str(name)] = value
+        start = _COMMA.match(text, end)
+    return fields
+
+
+def _whole_text(torn: bytes) -> str:
+    """Decode up to the first byte that is not text, such as half a character at the end."""
+    try:
+        return torn.decode()
+    except UnicodeDecodeError as error:
+        return torn[: error.start].decode()
+
+
+def _encode(fields: Mapping[str, object]) -> bytes:
+    text = _ENCODER.encode(fields)
+    # What a terminal obeys or an editor takes for a line break stays an escape: the same JSON.
+    text = _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    # A lone surrogate cannot be UTF-8; the backslash form is the same JSON string.
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _decode_header(fields: Mapping[str, object]) -> Header:
+    if fields["format"] != FORMAT:
+        raise ValueError(f"its format is {fields['format']!r}, and this version reads {FORMAT!r}")
+    return Header(_required(fields, "lineage"), _required(fields, "api"))
+
+
+def _decode_request(fields: Mapping[str, object]) -> PersonaRequest | None:
+    request = _typed(fields, "request", dict)
+    if request is None:
+        return None
+    return PersonaRequest(
+        task_id=_required(request, "taskId"),
+        audio_id=_required(request, "audioId"),
+        name=_required(request, "name"),
+        description=_required(request, "description"),
+        vocal_start=_number(request, "vocalStart"),
+        vocal_end=_number(request, "vocalEnd"),
+        style=_text(request, "style"),
+    )
+
+
+def _number(fields: Mapping[str, object], name: str) -> float | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"its {name} is not a number")
+    if abs(value) > _LARGEST_NUMBER:  # JSON knows whole numbers that no float can hold
+        raise ValueError(f"its {name} is too large")
+    return value
+
+
+def _required(fields: Mapping[str, object], name: str) -> str:
+    value = _text(fields, name)
+    if not value:
+        raise ValueError(f"its {name} is missing")
+    return value
+
+
+def _text(fields: Mapping[str, object], name: str) -> str | None:
+    value = fields.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise _wrong_type(name)
+
+
+def _typed(fields: Mapping[str, object], name: str, kind: type[_T]) -> _T | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise _wrong_type(name)
+    return value
+
+
+def _wrong_type(name: str) -> ValueError:
+    return ValueError(f"its {name} is not of the right type")
+
+
+def _choice(kind: type[_E], fields: Mapping[str, object], name: str) -> _E | None:
+    value = _text(fields, name)
+    if value is None:
+        return None
+    try:
+        return kind(value)
+    except ValueError:
+        raise ValueError(f"its {name} is {value!r}, which this version does not know") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _finite(text: str) -> float:
+    """Read a number; JSON allows 1e999, which would become an infinity that it cannot write."""
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(text)
+    return value
+
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+
+
+_LARGEST_NUMBER: Final = sys.float_info.max
+
+
+_UNSEEN: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
+
+
+_OPENING: Final = re.compile(r"[ \t\r]*\{[ \t\r]*")
+
+
+_COLON: Final = re.compile(r"[ \t\r]*:[ \t\r]*")
+
+
+_COMMA: Final = re.compile(r"[ \t\r]*,[ \t\r]*")

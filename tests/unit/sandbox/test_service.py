@@ -1,0 +1,309 @@
+"""The API's rules, without sockets."""
+
+import json
+import uuid
+from pathlib import Path
+
+import pytest
+
+from personasync.model.units import Rate
+from personasync.sandbox.books import Books
+from personasync.sandbox.config import SandboxConfig
+from personasync.sandbox.exchange import Answer, ReceivedRequest, Reply
+from personasync.sandbox.faults import Fault, FaultKind
+from personasync.sandbox.service import SandboxStatistics, Service, SlidingWindow
+
+GENERATE = "/api/v1/generate/generate-persona"
+KEY = {"authorization": "Bearer key"}
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def service(books: Books | None = None, clock: Clock | None = None, **config) -> Service:
+    return Service(SandboxConfig(**config), books or Books(None), clock or Clock())
+
+
+def get(played: Service, target: str, headers=KEY) -> Answer | None:
+    return played.reply(ReceivedRequest("GET", target, headers, b"", 0.0)).answer
+
+
+def post(played: Service, audio_id: str = "a1", headers=KEY, **fields) -> Reply:
+    body = {"taskId": "t", "audioId": audio_id, "name": "N", "description": "D", **fields}
+    return played.reply(ReceivedRequest("POST", GENERATE, headers, json.dumps(body).encode(), 0.0))
+
+
+def made(reply: Reply) -> str:
+    """Return the ID that a reply hands out, after checking the rest of it."""
+    answer = reply.answer
+    assert answer is not None
+    assert (answer.code, answer.msg) == (200, "success")
+    assert isinstance(answer.data, dict)
+    assert set(answer.data) == {"personaId", "name", "description"}
+    assert len(answer.data["personaId"]) == 32
+    int(answer.data["personaId"], 16)
+    return answer.data["personaId"]
+
+
+def test_a_persona_is_made_once() -> None:
+    played = service()
+    reply = post(played, name="Neon", description="Bright")
+    assert reply == Reply(
+        Answer(200, "success", {"personaId": made(reply), "name": "Neon", "description": "Bright"}),
+        "a1",
+    )
+    assert post(played).answer == Answer(409, "a persona already exists for this music")
+    assert post(played, "a2").answer != reply.answer
+
+
+def test_in_same_id_mode_the_second_request_overwrites(tmp_path: Path) -> None:
+    books = Books(tmp_path / "books.jsonl")
+    played = service(books, repeat="same-id", credits=1)
+    first = made(post(played))
+    again = post(played, name="New", description="Other")
+    assert made(again) == first
+    assert again.answer.data == {"personaId": first, "name": "New", "description": "Other"}
+    assert books.personas()["a1"].name == "New"
+    assert played.statistics().made == 1
+    books.close()
+
+
+def test_ids_differ_across_runs_of_one_seed() -> None:
+    assert made(post(service(seed=1))) != made(post(service(seed=1)))
+
+
+def test_what_an_earlier_run_made_conflicts(tmp_path: Path) -> None:
+    path = tmp_path / "books.jsonl"
+    earlier = Books(path)
+    made(post(service(earlier)))
+    earlier.close()
+    later = Books(path)
+    assert post(service(later)).answer.code == 409
+    later.close()
+
+
+NO_KEY = Answer(401, "no API key: send the header Authorization: Bearer <API key>")
+
+
+@pytest.mark.parametrize(
+    ("headers", "refusal"),
+    [
+        ({}, NO_KEY),
+        ({"authorization": ""}, NO_KEY),
+        ({"authorization": "Bearer"}, NO_KEY),
+        ({"authorization": "Bearer  "}, NO_KEY),
+        ({"authorization": "Basic right"}, NO_KEY),
+        ({"authorization": "right"}, NO_KEY),
+        ({"authorization": "Bearer wrong"}, Answer(401, "the API key is not valid")),
+    ],
+)
+def test_a_bad_key_is_refused_everywhere(headers: dict[str, str], refusal: Answer) -> None:
+    played = service(api_key="right")
+    assert post(played, headers=headers).answer == refusal
+    assert get(played, "/api/v1/generate/credit", headers) == refusal
+    assert get(played, "/api/v1/generate/record-info?taskId=t", headers) == refusal
+    assert played.statistics().refused == {401: 3}
+
+
+def test_the_right_key_is_accepted_in_any_case_of_its_scheme() -> None:
+    made(post(service(api_key="right"), headers={"authorization": "bearer right"}))
+
+
+def test_a_bad_field_is_refused_and_spends_nothing() -> None:
+    played = service(credits=1)
+    assert post(played, name="").answer == Answer(422, "name must not be empty")
+    assert post(played, audio_id=7).answer == Answer(422, "audioId must be a string")
+    made(post(played))
+
+
+def test_a_magic_id_is_refused_and_makes_nothing() -> None:
+    played = service()
+    assert post(played, "unfetchable-1").answer.code == 451
+    assert post(played, taskId="missing").answer.code == 404
+    made(post(played))
+
+
+def test_credits_run_out() -> None:
+    played = service(credits=2)
+    assert get(played, "/api/v1/generate/credit") == Answer(200, "success", 2)
+    made(post(played, "a1"))
+    assert get(played, "/api/v1/generate/credit") == Answer(200, "success", 1)
+    made(post(played, "a2"))
+    assert post(played, "a3").answer == Answer(402, "not enough credits")
+    assert post(played, "a1").answer.code == 409
+    assert get(played, "/api/v1/generate/credit") == Answer(200, "success", 0)
+
+
+def test_unlimited_credits_are_a_large_number() -> None:
+    assert get(service(), "/api/v1/generate/credit") == Answer(200, "success", 1_000_000)
+
+
+def test_the_window_admits_its_count_wherever_it_is_laid() -> None:
+    window = SlidingWindow(Rate(2, 10.0))
+    assert [window.admit(now) for now in (0.0, 4.0, 9.0, 10.0, 13.5, 14.0)] == [
+        0.0,
+        0.0,
+        1.0,
+        0.0,
+        0.5,
+        0.0,
+    ]
+
+
+def test_the_rate_limit_says_when_to_come_back() -> None:
+    clock = Clock()
+    played = service(clock=clock, rate_limit=Rate(1, 10.0))
+    made(post(played, "a1"))
+    clock.now += 2.5
+    too_often = Answer(429, "called too often, slow down", retry_after=8)
+    assert post(played, "a2").answer == too_often
+    assert get(played, "/api/v1/generate/credit").code == 200
+    clock.now += 7.5
+    made(post(played, "a2"))
+    assert played.statistics().audios == {"a1": 1, "a2": 2}
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (FaultKind.RESET_BEFORE, None),
+        (FaultKind.REDIRECT, None),
+        (FaultKind.RATE_LIMIT, 429),
+        (FaultKind.MAINTENANCE, 455),
+        (FaultKind.SERVER_ERROR, 500),
+    ],
+)
+def test_under_these_faults_nothing_is_made(kind: FaultKind, code: int | None) -> None:
+    books = Books(None)
+    reply = post(service(books, faults=(Fault(kind),)))
+    assert (reply.fault, reply.audio_id, reply.answer and reply.answer.code) == (kind, "a1", code)
+    assert books.personas() == {}
+
+
+@pytest.mark.parametrize(
+    "kind", [FaultKind.RESET_AFTER, FaultKind.GARBAGE, FaultKind.CUT_OFF, FaultKind.SLOW]
+)
+def test_under_these_faults_it_is_made(kind: FaultKind) -> None:
+    books = Books(None)
+    reply = post(service(books, faults=(Fault(kind),)))
+    assert reply.fault is kind
+    assert books.personas()["a1"].persona_id == made(reply)
+
+
+def test_no_fault_strikes_what_key_or_rate_limit_turn_away() -> None:
+    played = service(faults=(Fault(FaultKind.RESET_AFTER),), rate_limit=Rate(1, 60.0))
+    assert post(played, headers={}) == Reply(NO_KEY, "a1")
+    assert post(played).fault is FaultKind.RESET_AFTER
+    assert post(played) == Reply(Answer(429, "called too often, slow down", retry_after=60), "a1")
+
+
+def test_no_fault_strikes_another_call() -> None:
+    played = service(faults=(Fault(FaultKind.SERVER_ERROR),))
+    assert get(played, "/api/v1/generate/credit").code == 200
+
+
+@pytest.mark.parametrize(
+    ("task_id", "status", "model"),
+    [
+        ("t", "SUCCESS", "chirp-v4"),
+        ("old-model", "SUCCESS", "chirp-v3-5"),
+        ("unfinished", "PENDING", None),
+    ],
+)
+def test_a_task_is_described(task_id: str, status: str, model: str | None) -> None:
+    answer = get(service(), f"/api/v1/generate/record-info?taskId={task_id}")
+    assert (answer.code, answer.data["taskId"], answer.data["status"]) == (200, task_id, status)
+    if model is None:
+        assert answer.data["response"] is None
+        return
+    tracks = answer.data["response"]["sunoData"]
+    assert [track["modelName"] for track in tracks] == [model, model]
+    assert len({uuid.UUID(track["id"]) for track in tracks}) == 2
+    assert get(service(), f"/api/v1/generate/record-info?taskId={task_id}") == answer
+
+
+def test_a_task_that_is_missing_or_not_named() -> None:
+    assert get(service(), "/api/v1/generate/record-info?taskId=missing").code == 404
+    assert get(service(), "/api/v1/generate/record-info") == Answer(422, "taskId is required")
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", GENERATE),
+        ("DELETE", GENERATE),
+        ("POST", "/api/v1/generate/credit"),
+        ("GET", "/"),
+        ("GET", "//["),
+        ("GET", "*"),
+    ],
+)
+def test_everything_else_is_not_there(method: str, target: str) -> None:
+    reply = service().reply(ReceivedRequest(method, target, KEY, b"", 0.0))
+    assert reply == Reply(Answer(404, "no such endpoint"))
+
+
+def test_the_trap_counts_who_followed_a_redirect() -> None:
+    played = service()
+    assert get(played, "/redirected", {}).code == 404
+    assert get(played, "/redirected").code == 404
+    assert played.statistics() == SandboxStatistics(
+        requests=2,
+        made=0,
+        refused={404: 2},
+        audios={},
+        faults={},
+        redirects_followed=2,
+        keys_leaked=1,
+    )
+
+
+def test_statistics_count_all() -> None:
+    played = service(faults=(Fault(FaultKind.SLOW),))
+    post(played)
+    post(played)
+    post(played, "a2", headers={})
+    played.refuse(Answer(400, "not HTTP"))
+    assert played.statistics() == SandboxStatistics(
+        requests=4,
+        made=1,
+        refused={409: 1, 401: 1, 400: 1},
+        audios={"a1": 2, "a2": 1},
+        faults={FaultKind.SLOW: 2},
+        redirects_followed=0,
+        keys_leaked=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ({"authorization": "Bearer key", "x": "1"}, {"authorization": "Bearer ***", "x": "1"}),
+        ({"authorization": "key"}, {"authorization": "***"}),
+        ({"x": "1"}, {"x": "1"}),
+    ],
+)
+def test_received_requests_are_kept_without_the_key(sent, kept) -> None:
+    played = service(record_requests=True)
+    played.reply(ReceivedRequest("GET", "/x?y=1", sent, b"body", 12.5))
+    assert played.received() == (ReceivedRequest("GET", "/x?y=1", kept, b"body", 12.5),)
+
+
+def test_received_requests_are_not_kept_unasked() -> None:
+    played = service()
+    get(played, "/")
+    assert played.received() == ()
+
+
+def test_books_that_cannot_be_written_make_nothing() -> None:
+    books = Books(None)
+    played = service(books)
+    books.close()
+    assert post(played).answer == Answer(500, "the sandbox is closed")
+    assert played.statistics().made == 0

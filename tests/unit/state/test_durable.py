@@ -1,0 +1,156 @@
+"""Whole files: the old one or the new one, never a half."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+import pytest
+
+from personasync.state import durable as files
+from personasync.state.durable import replace_file, sync_folder, write_all
+
+
+@pytest.fixture
+def old(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    return path
+
+
+def failing(error_number, after=0):
+    calls = []
+
+    def fail(*args, **kwargs):
+        calls.append(args)
+        if len(calls) > after:
+            raise OSError(error_number, os.strerror(error_number))
+
+    return fail
+
+
+def test_every_byte_is_written_however_short_the_writes(tmp_path, monkeypatch):
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, bytes(data)[:3]))
+    descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+    write_all(descriptor, b"0123456789")
+    os.close(descriptor)
+    assert (tmp_path / "file").read_bytes() == b"0123456789"
+
+
+def test_a_new_file_appears_and_nothing_else(tmp_path):
+    replace_file(tmp_path / "file", b"new")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"file": b"new"}
+
+
+def test_a_file_is_replaced_and_the_previous_one_stays_as_backup(old, tmp_path):
+    backup = tmp_path / "file.backup"
+    replace_file(old, b"new", backup=backup)
+    replace_file(old, b"newer", backup=backup)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "file": b"newer",
+        "file.backup": b"new",
+    }
+
+
+def test_the_mode_of_a_file_is_kept(old):
+    old.chmod(0o640)
+    replace_file(old, b"new")
+    assert stat.S_IMODE(old.stat().st_mode) == 0o640
+
+
+def test_it_is_synced_before_it_is_renamed_and_its_folder_after(old, monkeypatch):
+    steps = []
+    fsync, rename = os.fsync, type(old).replace
+
+    def synced(descriptor):
+        steps.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    def renamed(self, target):
+        steps.append("rename")
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(type(old), "replace", renamed)
+    replace_file(old, b"new")
+    assert steps == ["file", "rename", "folder"]
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "open"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS])
+def test_a_failure_leaves_the_old_file_and_no_litter(old, tmp_path, monkeypatch, call, number):
+    monkeypatch.setattr(os, call, failing(number))
+    with pytest.raises(OSError) as caught:
+        replace_file(old, b"new", backup=tmp_path / "file.backup")
+    monkeypatch.undo()
+    assert caught.value.errno == number
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"file": b"old"}
+
+
+def test_a_failing_rename_leaves_the_old_file(old, tmp_path, monkeypatch):
+    monkeypatch.setattr(type(old), "replace", failing(errno.EIO))
+    with pytest.raises(OSError):
+        replace_file(old, b"new")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"file": b"old"}
+
+
+def test_half_a_write_leaves_the_old_file(old, tmp_path, monkeypatch):
+    write = os.write
+    full = failing(errno.ENOSPC, after=1)
+
+    def half(descriptor, data):
+        full()
+        return write(descriptor, bytes(data)[:2])
+
+    monkeypatch.setattr(os, "write", half)
+    with pytest.raises(OSError):
+        replace_file(old, b"new")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"file": b"old"}
+
+
+def test_what_a_killed_run_left_is_no_hindrance(old, tmp_path):
+    (tmp_path / "file.tmp").write_bytes(b"half")
+    (tmp_path / "file.tmp").chmod(0)
+    (tmp_path / "file.backup.tmp").write_bytes(b"half")
+    replace_file(old, b"new", backup=tmp_path / "file.backup")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "file": b"new",
+        "file.backup": b"old",
+    }
+
+
+def test_a_kill_between_backup_and_rename_leaves_no_litter_later(old, tmp_path):
+    os.link(old, tmp_path / "file.backup")
+    replace_file(old, b"new", backup=tmp_path / "file.backup")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "file": b"new",
+        "file.backup": b"old",
+    }
+
+
+def test_without_hard_links_the_backup_is_a_copy(old, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", failing(errno.EPERM))
+    old.chmod(0o600)
+    replace_file(old, b"new", backup=tmp_path / "file.backup")
+    assert (tmp_path / "file.backup").read_bytes() == b"old"
+    assert stat.S_IMODE((tmp_path / "file.backup").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_folder_that_cannot_be_synced_is_none_of_our_business(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(os, "fsync", failing(number))
+    sync_folder(tmp_path)
+
+
+def test_a_folder_whose_sync_fails_is_an_error(old, monkeypatch):
+    monkeypatch.setattr(os, "fsync", failing(errno.EIO, after=1))
+    with pytest.raises(OSError):
+        replace_file(old, b"new")
+
+
+def test_where_folders_cannot_be_opened_none_is_synced(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.os, "name", "nt")
+    monkeypatch.setattr(os, "fsync", failing(errno.EIO))
+    sync_folder(tmp_path)
