@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 
 import yaml
 
-from personasync.manifest.slips import explain_bytes, explain_syntax
+from personasync.manifest.slips import MAX_DEPTH, TOO_DEEP, explain_bytes, explain_syntax
 from personasync.manifest.values import (
     _MAY_BE_TYPED,
     _TAGGED,
@@ -31,7 +31,6 @@ from personasync.model.diagnostics import Diagnostic, Place, Related, Severity
 MAX_BYTES: Final = 64 * 1024 * 1024
 """The largest document that is read: well above 100,000 personas."""
 
-MAX_DEPTH: Final = 32
 MAX_KEYS: Final = 150_000
 """The most entries of one mapping or list."""
 
@@ -322,12 +321,8 @@ class _Builder:
 
     def _open(self, value: Map | list[Value], event: Any) -> None:
         if len(self._outer) >= MAX_DEPTH:
-            self._problem(
-                "too-deep",
-                event,
-                f"values are nested more than {MAX_DEPTH} deep",
-                hint="check the brackets and the indentation",
-            )
+            code, message, hint = TOO_DEEP
+            self._problem(code, event, message, hint=hint)
             raise _Stop
         if event.anchor is not None:
             self._anchors[event.anchor] = _UNFINISHED

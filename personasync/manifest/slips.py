@@ -23,6 +23,16 @@ _CONTROL: Final = re.compile(
 )
 _CONFLICT: Final = re.compile(rb"^(?:<{7}|>{7})(?: |$)", re.MULTILINE)
 _LONGEST_KEY: Final = 1024
+MAX_DEPTH: Final = 32
+"""How deep values may be nested. libyaml's own limit, since 0.2.6, is 1,000."""
+
+TOO_DEEP: Final = (
+    "too-deep",
+    f"values are nested more than {MAX_DEPTH} deep",
+    "check the brackets and the indentation",
+)
+"""Code, message and hint."""
+
 _WORD_KEY: Final = re.compile(r"\s*(?P<key>[\w.-]+)$")
 _HALVES: Final = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
 _JOINED: Final = re.compile(r"(?P<indent>\s*)(?P<key>[A-Za-z]\w*):(?P<value>[^\s/].*)$")
@@ -198,6 +208,10 @@ class _Complaint:
     def here(self, code: str, message: str, hint: str | None = None, width: int = 0) -> Diagnostic:
         """Return a diagnostic about where the parser stopped."""
         return self.at(self.line, self.column, width, code, message, hint)
+
+
+def _too_deep(c: _Complaint) -> Diagnostic | None:
+    return c.here(*TOO_DEEP, width=1) if "nesting depth" in c.problem else None
 
 
 def _unclosed_quote(c: _Complaint) -> Diagnostic | None:
@@ -559,6 +573,7 @@ def _after_document(c: _Complaint) -> Diagnostic | None:
 
 
 _RECOGNISERS: Final[tuple[Callable[[_Complaint], Diagnostic | None], ...]] = (
+    _too_deep,
     _unclosed_quote,
     _tab,
     _reserved_start,

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from personasync.manifest import reader as module
 from personasync.manifest.lines import pick_lines, with_sources
-from personasync.manifest.reader import MAX_DEPTH, MAX_KEYS, MAX_PROBLEMS, Document, read_document
+from personasync.manifest.reader import MAX_KEYS, MAX_PROBLEMS, Document, read_document
+from personasync.manifest.slips import MAX_DEPTH
 from personasync.manifest.values import BROKEN, Map, Odd, Oddity, resolve_plain
 from personasync.model.diagnostics import Place
 
@@ -212,6 +213,7 @@ def test_lines_are_found_however_far_on(wanted: set[int], line_break: str) -> No
         pytest.param(b"[" * 100_000, "too-deep", id="nested lists"),
         pytest.param(b"{a: " * 100_000, "too-deep", id="nested mappings"),
         pytest.param(b"- " * 100_000, "too-deep", id="nested dashes"),
+        pytest.param(b"a: " + b"[" * 100_000, "too-deep", id="lists nested in a mapping"),
         pytest.param(
             b"a0: &a0 {x: 1}\n"
             + b"".join(
