@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from personasync.cli.console import Console
 from personasync.cli.exits import Terminated, exit_code_of
-from personasync.engine import Listener, utc_now
+from personasync.engine import Listener
 from personasync.engine.events import Account, Event, EventKind
+from personasync.model.clock import new_run, utc_now
 from personasync.model.errors import PersonasyncError
 from personasync.render.account import render_account
 from personasync.render.events import render_json, render_text, render_unbegun
@@ -50,9 +50,7 @@ def _unbegun(error: BaseException) -> str:
             reason = "interrupted"
         case _:
             reason = f"unexpected error: {type(error).__name__}"
-    return render_unbegun(
-        run=uuid.uuid4().hex[:12], at=utc_now(), exit_code=exit_code_of(error), reason=reason
-    )
+    return render_unbegun(run=new_run(), at=utc_now(), exit_code=exit_code_of(error), reason=reason)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The apply protocol: how a plan is carried out without ever losing an ID."""
 
-from personasync.engine.attempt import PersonaApi, utc_now
+from personasync.engine.attempt import PersonaApi
 from personasync.engine.run import DEFAULT_RATE, ApplyOptions, Listener, apply
 
-__all__ = ["DEFAULT_RATE", "ApplyOptions", "Listener", "PersonaApi", "apply", "utc_now"]
+__all__ = ["DEFAULT_RATE", "ApplyOptions", "Listener", "PersonaApi", "apply"]

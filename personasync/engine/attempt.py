@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from personasync.engine.events import Event, EventKind, PersonaResult, Result
 from personasync.engine.pace import Pace, Slot
 from personasync.engine.patience import Patience
+from personasync.model.clock import utc_now
 from personasync.model.errors import StateWriteError
 from personasync.model.outcome import (
     Conflict,
@@ -265,11 +265,6 @@ def reason_of(outcome: Outcome) -> str:
             return f"the API answered {code}" + (f": {message}" if message else "")
         case Created():
             return "created"
-
-
-def utc_now() -> str:
-    """Return the time as entries and events give it (UTC, RFC 3339, whole seconds)."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _words(error: Exception) -> str:

@@ -11,18 +11,18 @@ import contextlib
 import signal
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeAlias
 
-from personasync.engine.attempt import Creation, PersonaApi, Workshop, utc_now
+from personasync.engine.attempt import Creation, PersonaApi, Workshop
 from personasync.engine.events import Account, Event, EventKind, PersonaResult, Result
 from personasync.engine.pace import Pace
 from personasync.engine.patience import Patience
 from personasync.engine.signals import no_signals, signals
+from personasync.model.clock import new_run, utc_now
 from personasync.model.errors import StateWriteError
 from personasync.model.units import Rate
 from personasync.plan.compute import APPLICABLE, SPENDING, Action, ActionKind, Plan, adopted_origin
@@ -110,7 +110,7 @@ class _Run:
         options: ApplyOptions,
         listener: Listener,
     ) -> None:
-        self._id = uuid.uuid4().hex[:12]
+        self._id = new_run()
         self._plan = plan
         self._log = log
         self._options = options

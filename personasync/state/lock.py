@@ -11,12 +11,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from filelock import FileLock, Timeout
 
+from personasync.model.clock import utc_now
 from personasync.model.errors import StateError, StateLockedError
 from personasync.state.log import Holder
 
@@ -86,7 +86,7 @@ def _write_holder(path: Path) -> None:
         host=socket.gethostname(),
         pid=os.getpid(),
         command=" ".join(["personasync", *sys.argv[1:]])[:200],
-        since=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        since=utc_now(),
     )
     with contextlib.suppress(OSError):  # the lock holds without its label
         path.write_text(json.dumps(asdict(holder)) + "\n", encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from personasync.cli.group import Command
 from personasync.cli.options import api_options, lock_option, option, shared_options
 from personasync.cli.records import Record, find, optional_manifest, records
 from personasync.cli.workspace import Workspace
+from personasync.model.clock import new_run, utc_now
 from personasync.model.contract import is_persona_id
 from personasync.model.errors import PersonasyncError
 from personasync.model.persona import Manifest
@@ -123,8 +123,6 @@ def _refusal(
 
 
 def _entry(record: Record, persona_id: str) -> Entry:
-    from personasync.engine import utc_now  # what is refused needs no engine
-
     wanted = record.persona.request if record.persona else None
     return Entry(
         audio_id=record.audio_id,
@@ -133,7 +131,7 @@ def _entry(record: Record, persona_id: str) -> Entry:
         persona_id=persona_id,
         origin=Origin.IMPORT,
         at=utc_now(),
-        run=uuid.uuid4().hex[:12],
+        run=new_run(),
         request=sent_request(record.entry, wanted, persona_id),
         extra=record.entry.extra if record.entry else None,
     )

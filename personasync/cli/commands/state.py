@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -24,6 +23,7 @@ from personasync.cli.records import (
     unambiguous_name,
 )
 from personasync.cli.workspace import Workspace
+from personasync.model.clock import new_run, utc_now
 from personasync.model.errors import PersonasyncError
 from personasync.model.persona import Manifest
 from personasync.plan.compute import CONFLICT_CODE
@@ -291,9 +291,7 @@ def _edit(workspace: Workspace, key: str, edit: _Edit) -> Entry | None:
         known = _records(log.read().fold())
         edited = edit(known, _entry_of(find(known, key, options=workspace.options)))
         if edited is not None:
-            from personasync.engine import utc_now  # what only looks needs no engine
-
-            edited = replace(edited, at=utc_now(), run=uuid.uuid4().hex[:12])
+            edited = replace(edited, at=utc_now(), run=new_run())
             log.append([edited])
     return edited
 
