@@ -14,6 +14,7 @@ import click
 
 from personasync.cli.exits import Terminated, exit_code_of
 from personasync.cli.group import Group
+from personasync.cli.session import Session
 from personasync.model.errors import PersonasyncError
 from personasync.model.version import __version__
 
@@ -79,12 +80,13 @@ def main(args: Sequence[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a log in ASCII is no reason to fail
     signal.signal(signal.SIGTERM, _terminate)
+    session = Session()
     try:
-        code = _finish(_run(args))
+        code = _finish(_run(args, session))
         _ignore_signals()
     except (KeyboardInterrupt, Terminated, Exception) as error:  # noqa: BLE001 - words, not a traceback
         _ignore_signals()
-        _tell(error, args)
+        _tell(error, session)
         code = exit_code_of(error)
     return code
 
@@ -95,8 +97,8 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _run(args: Sequence[str]) -> int:
-    code = cli.main(args=list(args), prog_name="personasync", standalone_mode=False)
+def _run(args: Sequence[str], session: Session) -> int:
+    code = cli.main(args=list(args), prog_name="personasync", standalone_mode=False, obj=session)
     return code if isinstance(code, int) else 0
 
 
@@ -106,7 +108,7 @@ def _finish(code: int) -> int:
     return code
 
 
-def _tell(error: BaseException, args: Sequence[str]) -> None:
+def _tell(error: BaseException, session: Session) -> None:
     """Say what ended the command early, in words and never as a traceback."""
     match error:
         case Terminated():
@@ -120,34 +122,29 @@ def _tell(error: BaseException, args: Sequence[str]) -> None:
             error.show(said)
             _complain(said.getvalue())
         case PersonasyncError():
-            _say_error(error, args)
+            _say_error(error, session)
         case OSError():
             _give_up_stdout()
             _complain(f"Error: {error}")
         case _:
-            _say_unexpected(error, args)
+            _say_unexpected(error, session)
 
 
-def _say_error(error: PersonasyncError, args: Sequence[str]) -> None:
+def _say_error(error: PersonasyncError, session: Session) -> None:
     from personasync.cli.console import Console
+    from personasync.render.commands import HERE
     from personasync.render.errors import render_error
 
-    console = Console(no_color="--no-color" in args or _is_set("PERSONASYNC_NO_COLOR"))
-    console.complain(render_error(error, color=console.remark_color))
+    workspace = session.workspace
+    console, shell = (workspace.console, workspace.shell) if workspace else (Console(), HERE)
+    console.complain(render_error(error, color=console.remark_color, shell=shell))
 
 
-def _is_set(variable: str) -> bool:
-    """Whether a flag's variable is set, where click has not come so far as to say."""
-    value = os.environ.get(variable, "").lower()
-    return value not in ("", "0", "false", "f", "no", "n", "off")
-
-
-def _say_unexpected(error: BaseException, args: Sequence[str]) -> None:
+def _say_unexpected(error: BaseException, session: Session) -> None:
     import traceback  # rarely needed
 
     details = "".join(traceback.format_exception(error))
-    verbose = any(arg.startswith("-v") or arg == "--verbose" for arg in args)
-    if verbose or _is_set("PERSONASYNC_VERBOSE"):
+    if session.workspace is not None and session.workspace.console.verbose:
         _complain(_without_key(details))
     _complain(
         _without_key(

@@ -10,6 +10,7 @@ import click
 
 from personasync.cli.completion import complete_key
 from personasync.cli.console import Console
+from personasync.cli.session import remember
 from personasync.cli.workspace import Workspace
 from personasync.model.units import Rate, format_duration, parse_duration
 
@@ -105,6 +106,7 @@ def shared_options(command: _F) -> _F:
             base_url=options.pop("base_url", None),
             lock_timeout=options.pop("lock_timeout", 0.0),
         )
+        remember(workspace)
         return command(workspace, **options)
 
     return wrapper  # type: ignore[return-value]

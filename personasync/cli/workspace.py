@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +13,7 @@ from personasync.cli.console import Console
 from personasync.model.contract import DEFAULT_BASE_URL, SANDBOX_API
 from personasync.model.errors import ManifestError, PlanError, UsageError
 from personasync.model.persona import Manifest
+from personasync.render.commands import Shell
 from personasync.render.safe import printable
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ class Workspace:
             if not path.name:
                 raise UsageError(f"--state {self.state!r} names no file", hint="name a file")
             return path
+        return self._default_state
+
+    @property
+    def _default_state(self) -> Path:
         first = Path(self.manifest_paths[0])
         folder = first if first.is_dir() else first.parent
         return folder / (SANDBOX_STATE_NAME if self.sandbox else STATE_NAME)
@@ -67,17 +72,16 @@ class Workspace:
         return state.with_name(state.name.removesuffix(".state.jsonl") + ".books.jsonl")
 
     @property
+    def shell(self) -> Shell:
+        """How messages write commands, so that these work on the same things."""
+        named = self.state is not None and Path(self.state) != self._default_state
+        manifests = () if self.manifest_paths == (DEFAULT_MANIFEST,) else self.manifest_paths
+        return Shell(manifests, self.sandbox, self.state if named else None)
+
+    @property
     def options(self) -> tuple[str, ...]:
         """The options that another command needs to work on the same things."""
-        again: list[str] = []
-        if self.manifest_paths != (DEFAULT_MANIFEST,):
-            for path in self.manifest_paths:
-                again += ["-f", path]
-        if self.sandbox:
-            again.append("--sandbox")
-        if self.state is not None and self.state_path != replace(self, state=None).state_path:
-            again += ["--state", self.state]
-        return tuple(again)
+        return self.shell.options
 
     @property
     def api(self) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from personasync.model.steps import NextStep
+
 
 class Severity(StrEnum):
     """How grave a diagnostic is: only an error stops a command."""
@@ -53,6 +55,6 @@ class Diagnostic:
     code: str
     message: str
     place: Place | None = None
-    hint: str | None = None
+    hint: NextStep | str | None = None
     related: tuple[Related, ...] = ()
     source: str | None = None

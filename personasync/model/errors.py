@@ -1,7 +1,7 @@
 """The one base of every error that personasync raises on purpose.
 
-An error carries the exit code that the command line ends with (design.md §7)
-and, where there is one, the next step that mends it.
+An error carries the exit code that the command line ends with and, where there
+is one, the next step that mends it.
 """
 
 from __future__ import annotations
@@ -10,19 +10,26 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from personasync.model.diagnostics import Diagnostic
+from personasync.model.steps import NextStep
 
 
 class PersonasyncError(Exception):
     """Something the user can understand and mend.
 
     ``hint`` is what to do about it; ``diagnostics`` are the reasons, with
-    their places, when there are several.
+    their places, when there are several. No text here names an option of the
+    command line: who calls from Python has none. A next step names it as a
+    value, and the command line knows how it is written.
     """
 
     exit_code: ClassVar[int] = 1
 
     def __init__(
-        self, message: str, *, hint: str | None = None, diagnostics: Sequence[Diagnostic] = ()
+        self,
+        message: str,
+        *,
+        hint: NextStep | str | None = None,
+        diagnostics: Sequence[Diagnostic] = (),
     ) -> None:
         super().__init__(message)
         self.message = message

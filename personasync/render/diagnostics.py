@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from personasync.model.diagnostics import Diagnostic, Place, Severity
+from personasync.render.commands import HERE, Shell
 from personasync.render.github import workflow_command
 from personasync.render.layout import display_width
 from personasync.render.safe import printable
@@ -33,14 +34,16 @@ _STYLES: Final = {
 _Paint = Callable[[str, str], str]
 
 
-def render_text(diagnostics: Sequence[Diagnostic], *, color: bool = False) -> str:
+def render_text(
+    diagnostics: Sequence[Diagnostic], *, color: bool = False, shell: Shell = HERE
+) -> str:
     """Return diagnostics for people: where, what, the line with the value underlined, what to do.
 
     Each begins with ``file:line:column: severity: message``, as compilers
     write it and editors understand it; an empty line parts them.
     """
     paint = _painted if color else _plain
-    return "\n".join("\n".join(_block(d, paint)) + "\n" for d in diagnostics)
+    return "\n".join("\n".join(_block(d, paint, shell)) + "\n" for d in diagnostics)
 
 
 def _plain(_: str, text: str) -> str:
@@ -51,7 +54,7 @@ def _painted(style: str, text: str) -> str:
     return f"{_STYLES[style]}{text}{_RESET}"
 
 
-def _block(diagnostic: Diagnostic, paint: _Paint) -> Iterator[str]:
+def _block(diagnostic: Diagnostic, paint: _Paint, shell: Shell) -> Iterator[str]:
     places = [diagnostic.place, *(related.place for related in diagnostic.related)]
     gutter = max(2, *(len(str(place.line)) for place in places if place is not None), 0)
     where = f"{paint('place', _where(diagnostic.place) + ':')} " if diagnostic.place else ""
@@ -65,7 +68,8 @@ def _block(diagnostic: Diagnostic, paint: _Paint) -> Iterator[str]:
         yield f"  {paint('place', _where(related.place) + ':')} {message}"
         yield from _excerpt(related.place, related.source, gutter, "-", "related", paint)
     if diagnostic.hint is not None:
-        yield f"  {paint('hint', 'hint:')} {printable(diagnostic.hint, _LONGEST_MESSAGE)}"
+        hint = printable(shell.text(diagnostic.hint), _LONGEST_MESSAGE)
+        yield f"  {paint('hint', 'hint:')} {hint}"
 
 
 def _where(place: Place) -> str:
@@ -108,24 +112,24 @@ def _shown(text: str) -> str:
     return _TAB.join(printable(part) for part in text.split("\t"))
 
 
-def render_json(diagnostics: Sequence[Diagnostic]) -> str:
+def render_json(diagnostics: Sequence[Diagnostic], *, shell: Shell = HERE) -> str:
     """Return diagnostics as one JSON document, in ASCII; its schema is published."""
     errors = sum(d.severity is Severity.ERROR for d in diagnostics)
     document = {
         "format": FORMAT,
         "summary": {"errors": errors, "warnings": len(diagnostics) - errors},
-        "diagnostics": [_to_json(diagnostic) for diagnostic in diagnostics],
+        "diagnostics": [_to_json(diagnostic, shell) for diagnostic in diagnostics],
     }
     return json.dumps(document, indent=2) + "\n"
 
 
-def _to_json(diagnostic: Diagnostic) -> dict[str, Any]:
+def _to_json(diagnostic: Diagnostic, shell: Shell) -> dict[str, Any]:
     return {
         "severity": str(diagnostic.severity),
         "code": diagnostic.code,
         "message": diagnostic.message,
         "place": _place_to_json(diagnostic.place),
-        "hint": diagnostic.hint,
+        "hint": None if diagnostic.hint is None else shell.text(diagnostic.hint),
         "related": [
             {"message": related.message, "place": _place_to_json(related.place)}
             for related in diagnostic.related
@@ -144,19 +148,20 @@ def _place_to_json(place: Place | None) -> dict[str, Any] | None:
     return document
 
 
-def render_github(diagnostics: Sequence[Diagnostic]) -> str:
+def render_github(diagnostics: Sequence[Diagnostic], *, shell: Shell = HERE) -> str:
     """Return diagnostics as GitHub workflow commands, which annotate the lines they are about.
 
     Whatever text they hold stays inside its own command.
     """
-    return "".join(f"{_annotation(diagnostic)}\n" for diagnostic in diagnostics)
+    return "".join(f"{_annotation(diagnostic, shell)}\n" for diagnostic in diagnostics)
 
 
-def _annotation(diagnostic: Diagnostic) -> str:
+def _annotation(diagnostic: Diagnostic, shell: Shell) -> str:
     properties = {**_span_properties(diagnostic.place), "title": f"personasync {diagnostic.code}"}
     lines = [diagnostic.message]
     lines += [f"{_where(related.place)}: {related.message}" for related in diagnostic.related]
-    lines += [f"hint: {diagnostic.hint}"] if diagnostic.hint is not None else []
+    if diagnostic.hint is not None:
+        lines.append(f"hint: {shell.text(diagnostic.hint)}")
     return workflow_command(
         diagnostic.severity,
         {name: printable(value) for name, value in properties.items()},
@@ -178,7 +183,7 @@ def _span_properties(place: Place | None) -> dict[str, str]:
     return properties
 
 
-DIAGNOSTIC_FORMATS: Final[dict[str, Callable[[Sequence[Diagnostic]], str]]] = {
+DIAGNOSTIC_FORMATS: Final[dict[str, Callable[..., str]]] = {
     "text": render_text,
     "json": render_json,
     "github": render_github,

@@ -15,7 +15,7 @@ class Fragile:
         os.kill(os.getpid(), signal.{name})
         time.sleep(0.01)
 
-def run(_args):
+def run(*_args):
     fragile = Fragile()
     del fragile
     time.sleep(20)

@@ -27,6 +27,7 @@ from personasync.cli.options import (
 )
 from personasync.cli.planning import Selection
 from personasync.cli.progress import listening, tell_once_more, told_to_the_end
+from personasync.cli.session import remember
 from personasync.cli.workspace import Workspace
 from personasync.engine import DEFAULT_RATE, ApplyOptions, PersonaApi, apply
 from personasync.engine.events import Account, EventKind
@@ -125,6 +126,7 @@ def command(
     with told_to_the_end(console, output_format) as told:
         saved = None if plan_file is None else _read_plan(plan_file)
         workspace = _follow(workspace, saved)
+        remember(workspace)
         workspace.check_options()
         if saved is not None and (target or exclude):
             raise UsageError(

@@ -11,12 +11,13 @@ import pytest
 
 from personasync.cli import main as module
 from personasync.cli.exits import Terminated, exit_code_of
+from personasync.cli.workspace import Workspace
 from personasync.model.errors import PersonasyncError, StateLockedError
 from tests.unit.cli.conftest import Cli
 
 
-def raising(error: BaseException) -> Callable[[object], NoReturn]:
-    def run(_args: object) -> NoReturn:
+def raising(error: BaseException) -> Callable[..., NoReturn]:
+    def run(*_args: object) -> NoReturn:
         raise error
 
     return run
@@ -59,7 +60,9 @@ def test_details_are_for_who_asks_and_never_hold_the_key(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, verbose: list[str]
 ) -> None:
     monkeypatch.setenv("PERSONASYNC_API_KEY", "a-secret-key")
-    monkeypatch.setattr(module, "_run", raising(RuntimeError("with a-secret-key in it")))
+    monkeypatch.setattr(
+        Workspace, "check_options", raising(RuntimeError("with a-secret-key in it"))
+    )
     ended = cli("plan", *verbose)
     assert "a-secret-key" not in ended.stderr
     assert ("Traceback (most recent call last)" in ended.stderr) is bool(verbose)
@@ -76,7 +79,7 @@ def test_a_key_that_cannot_be_read_hides_no_error(
 def test_sigterm_ends_a_command_like_an_interrupt(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_run", lambda _args: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(module, "_run", lambda *_args: signal.raise_signal(signal.SIGTERM))
     assert cli("plan").code == 143
 
 

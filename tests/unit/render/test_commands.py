@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personasync.render.commands import command_line
+from personasync.model.steps import Command, NextStep, Option
+from personasync.render.commands import Shell, command_line
 
 SHOWABLE = st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), min_size=1).filter(
     str.isprintable
@@ -42,3 +43,29 @@ def test_a_shell_reads_back_every_word(words: list[str], options: list[str]) -> 
         assert read[2:] == [*options, "--", *words]
     else:
         assert read[2:] == [*words, *options]
+
+
+SHELL = Shell(("my folder", "b.yaml"), sandbox=True, state="s t.jsonl")
+
+
+def test_a_next_step_names_options_and_whole_commands() -> None:
+    step = NextStep(
+        "record it: ", Command("import", ("neon", "p1"), (Option("force"),)), ", or set "
+    )
+    step = NextStep(*step.parts, Option("lock-timeout", "5 m"))
+    assert SHELL.text(step) == (
+        "record it: personasync import neon p1 --force -f 'my folder' -f b.yaml --sandbox"
+        " --state 's t.jsonl', or set --lock-timeout '5 m'"
+    )
+    assert SHELL.text("as it is, {braces} and all") == "as it is, {braces} and all"
+
+
+def test_an_option_of_its_own_goes_before_one_that_is_repeated() -> None:
+    command = Command("apply", (), (Option("sandbox"), Option("state", "other")))
+    assert SHELL.line(command) == (
+        "personasync apply --sandbox --state other -f 'my folder' -f b.yaml"
+    )
+
+
+def test_what_works_on_no_workspace_is_given_none() -> None:
+    assert SHELL.line(Command("init", ("voices",))) == "personasync init voices"
