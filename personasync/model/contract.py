@@ -46,3 +46,36 @@ def is_persona_id(text: str) -> bool:
     Nor can it be what a CI log would obey where ``personasync output`` prints it.
     """
     return bool(_PERSONA_ID.fullmatch(text)) and not _WORKFLOW_COMMAND.search(text)
+
+
+_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*:/|//|www\.|(?:[a-z0-9-]+\.)+[a-z]{2,}/", re.IGNORECASE)
+_PLACEHOLDER: Final = re.compile(
+    r"""
+      .*(?: \*\*+ | •+ | … | \.\.\. ).*              # masked, as the API's pages show it, or cut
+    | [0-9a-f-]*x{3,}[0-9a-fx-]* | x+(?:-x+)*
+    | .*<.*>.* | .*\{.*\}.* | \$\w+ | %\w+%            # left over from a template
+    | \W+ | _+ | [0-]+ | \[object\ object\]
+    | (?: (?:(?:the|your|my|some)[-_ ]?)? (?:persona|task|audio|track|clip|song)? \d*
+      | your[-_ ]?\w* ) [-_ ]? id s? (?:[-_ ]?here)?
+    | (?:insert|paste|put|enter|your)[-_ ].* | .*[-_ ]here
+    | null | nil | none | undefined | nan | n/?a | unknown | true | false
+    | todo | tb[ad] | fixme | change[-_ ]?me | placeholder | string | uuid | guid
+    """,
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is an address, as a browser shows it, rather than an ID."""
+    return _URL.match(text.lstrip()) is not None
+
+
+def is_placeholder(text: str, *others: str) -> bool:
+    """Whether a text stands where an ID belongs, and is none, such as ``PERSONA_ID`` or ``null``.
+
+    So is a masked ID, ``a1b2****c3d4``; what a template or a program left;
+    an address; and one of the ``others``, the IDs of other things that
+    belong to the same persona.
+    """
+    text = text.strip()
+    return text in others or is_url(text) or _PLACEHOLDER.fullmatch(text) is not None
