@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from personasync.model.contract import is_persona_id, is_placeholder, is_url
 
-
 NONE = """
     PERSONA_ID persona-id personaId TASK_ID taskId audio_id AUDIOID ID id <ID> <persona_id>
     your-id your-task1-id your_audio_id YOUR-PERSONA-ID-HERE yourPersonaId paste-id-here
