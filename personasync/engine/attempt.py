@@ -26,6 +26,7 @@ from personasync.model.units import format_duration
 from personasync.plan.compute import Action, ActionKind
 from personasync.state.entry import Entry, Origin, Status, more_telling
 from personasync.state.log import StateLog
+from personasync.state.rescue import rescue
 
 
 class PersonaApi(Protocol):
@@ -206,7 +207,7 @@ class Creation:
     def _rescue(self, entry: Entry) -> str:
         """Keep an entry elsewhere; return where, or an empty text."""
         try:
-            return self._shop.log.rescue([entry]) or ""
+            return rescue(self._shop.log, [entry]) or ""
         except Exception:  # noqa: BLE001 - there is still the screen
             return ""
 

@@ -29,6 +29,7 @@ from personasync.plan.compute import APPLICABLE, SPENDING, Action, ActionKind, P
 from personasync.state.adopt import sent_request
 from personasync.state.entry import Entry, Status
 from personasync.state.log import StateLog
+from personasync.state.rescue import missing, rescue
 
 DEFAULT_RATE: Final = Rate(20, 10.0)
 """The published rate: 20 requests in any 10 seconds for one account (api.md §2)."""
@@ -302,12 +303,12 @@ class _Run:
             for row in self._results.values()
             if row.entry is not None and row.entry.persona_id and row.rescued is None
         }
-        lost = self._log.missing([row.entry for row in rows.values() if row.entry]) if rows else []
+        lost = missing(self._log, [row.entry for row in rows.values() if row.entry]) if rows else []
         if not lost:
             return
         self._halt("something else changed the state during the run", True)
         try:
-            where = self._log.rescue(lost) or ""
+            where = rescue(self._log, lost) or ""
         except Exception:  # noqa: BLE001 - there is still the screen
             where = ""
         for entry in lost:

@@ -4,6 +4,7 @@ from personasync.state.entry import Entry, Header, Origin, Status
 from personasync.state.file import FileStateLog, load_state
 from personasync.state.fold import State, fold
 from personasync.state.log import Holder, LogContents, StateLog
+from personasync.state.open import open_log
 
 __all__ = [
     "Entry",
@@ -17,4 +18,5 @@ __all__ = [
     "Status",
     "fold",
     "load_state",
+    "open_log",
 ]

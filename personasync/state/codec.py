@@ -37,9 +37,12 @@ _KNOWN_FIELDS: Final = frozenset(
 )
 
 
-def encode_header(header: Header) -> bytes:
-    """Return the header as the first line of a state, its newline included."""
-    return _encode({"format": FORMAT, "lineage": header.lineage, "api": header.api})
+def encode_header(header: Header, **more: str) -> bytes:
+    """Return the header as the first line of a state, its newline included.
+
+    ``more`` are fields beside it, such as a rescue file's ``location``.
+    """
+    return _encode({"format": FORMAT, "lineage": header.lineage, "api": header.api, **more})
 
 
 def encode_entry(entry: Entry) -> bytes:

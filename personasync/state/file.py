@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -15,13 +16,19 @@ from pathlib import Path
 
 from personasync.model.errors import StateError, StateWriteError
 from personasync.state.appender import Appender
-from personasync.state.codec import encode_entry, encode_header
+from personasync.state.codec import decode_line, encode_entry, encode_header
 from personasync.state.durable import replace_file
 from personasync.state.entry import Entry, Header, Status, more_telling
 from personasync.state.fold import State, fold
 from personasync.state.log import Holder, LogContents
 from personasync.state.parse import ParsedLog, parse_log
-from personasync.state.rescue import RescueFile, RescueFiles
+from personasync.state.rescue import (
+    RescueFile,
+    append_rescue,
+    read_rescue,
+    remove,
+    rescued,
+)
 
 
 class FileStateLog:
@@ -35,9 +42,8 @@ class FileStateLog:
         self._name = str(path)
         self._path = _real(path)  # a rename must replace the file, not a link to it
         self._api = api
-        self._rescue = RescueFiles(self._path)
         self._appender: Appender | None = None
-        self._header: Header | None = None
+        self.header: Header | None = None
         self._mended: tuple[str, ...] = ()
         self._opening = threading.Lock()
 
@@ -52,8 +58,9 @@ class FileStateLog:
         A file that is not there is an empty log. Raises ``StateError`` when
         it cannot be read, belongs to another API, or a line is unreadable.
         """
+        self._check_plain()
         # Rescue files first: a run that takes one in appends before it removes.
-        rescue = self._rescue.read()
+        rescue = list(self._rescue_files())
         parsed = self._parse()
         entries = parsed.all_entries
         rescued = self._new_entries(self._own(rescue, parsed.header), entries)
@@ -84,20 +91,14 @@ class FileStateLog:
             raise self._write_error(error) from error
 
     def rescue(self, entries: Sequence[Entry]) -> str | None:
-        """Keep entries in a file beside the state, else in the temporary folder."""
-        header = self._header or self._new_header()
-        return self._rescue.keep(encode_header(header) + b"".join(map(encode_entry, entries)))
+        """Keep entries in a file beside the state; raises ``OSError`` where that cannot be."""
+        header = self.header or self._new_header()
+        data = encode_header(header) + b"".join(map(encode_entry, entries))
+        return append_rescue(self._beside, data)
 
-    def missing(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Return the entries whose IDs the file has lost; it is read only if it was touched."""
-        if self._appender is not None and self._appender.intact():
-            return []
-        try:
-            known = self.read().fold().entries
-        except StateError:
-            return list(entries)
-        held = {audio_id: entry.persona_id for audio_id, entry in known.items()}
-        return [entry for entry in entries if held.get(entry.audio_id) != entry.persona_id]
+    def intact(self) -> bool:
+        """Whether the file is as the appends of this log have left it."""
+        return self._appender is not None and self._appender.intact()
 
     def compact(self) -> None:
         """Rewrite the file as one line an audio; the previous file stays as ``.backup``.
@@ -120,7 +121,7 @@ class FileStateLog:
             raise self._write_error(error) from error
 
     def _check_never_begun(self) -> None:
-        if self._header is not None:
+        if self.header is not None:
             raise StateError(
                 f"the state {self._name} was removed during the run",
                 hint="its IDs are in this run's output, and older ones in version control or in"
@@ -130,6 +131,10 @@ class FileStateLog:
     @property
     def _backup(self) -> Path:
         return self._path.with_name(f"{self._path.name}.backup")
+
+    @property
+    def _beside(self) -> Path:
+        return self._path.with_name(f"{self._path.name}.rescue")
 
     def _bytes(self) -> bytes:
         try:
@@ -170,10 +175,26 @@ class FileStateLog:
                 f"the state {self._name} is not a plain file", hint="name another with --state"
             )
 
+    def _rescue_files(self) -> Iterator[RescueFile]:
+        """Yield the rescue files beside the state, and those kept elsewhere for it."""
+        if os.path.lexists(self._beside):
+            yield from read_rescue(self._beside)
+        yield from rescued(str(self._path), self._known_header())
+
+    def _known_header(self) -> Header | None:
+        """Look at the first line alone: the rest is read behind the rescue files."""
+        if self.header is None:
+            with contextlib.suppress(OSError, ValueError), self._path.open("rb") as file:
+                line = decode_line(file.readline())
+                return line if isinstance(line, Header) else None
+        return self.header
+
     def _own(self, rescue: Iterable[RescueFile], header: Header | None) -> list[RescueFile]:
         """Return the rescue files that belong to this log's API."""
         api = self._api or (header.api if header else None)
-        return [file for file in rescue if api is None or file.api in (None, api)]
+        return [
+            file for file in rescue if api is None or file.header is None or file.header.api == api
+        ]
 
     def _new_entries(self, rescue: Iterable[RescueFile], entries: Sequence[Entry]) -> list[Entry]:
         """Return the rescued entries that the log does not hold yet."""
@@ -211,17 +232,19 @@ class FileStateLog:
     def _recover(self) -> None:
         """Set a torn last line aside and take rescue files in; the lock is held."""
         parsed = self._parse()
-        self._header = parsed.header
-        rescue = self._own(self._rescue.read(), parsed.header)
+        self.header = parsed.header
+        rescue = self._own(self._rescue_files(), parsed.header)
         new = self._new_entries(rescue, parsed.all_entries)
         try:
             if parsed.torn:
                 self._set_aside(parsed)
             if new:
+                if parsed.header is None:  # nothing else is left of it: it is still the same state
+                    self.header = self._begin(next((f.header for f in rescue if f.header), None))
                 self._open().append(b"".join(map(encode_entry, new)))
         except OSError as error:
             raise self._write_error(error) from error
-        self._rescue.remove(rescue)
+        remove(rescue)
         self._mended = tuple(_notes(self._name, parsed, len(new)))
 
     def _set_aside(self, parsed: ParsedLog) -> None:
@@ -236,8 +259,8 @@ class FileStateLog:
     def _open(self) -> Appender:
         with self._opening:  # several workers may append first
             if self._appender is None:
-                if self._header is None:
-                    self._header = self._parse().header or self._begin()
+                if self.header is None:
+                    self.header = self._parse().header or self._begin()
                 if not _size(self._path):
                     raise FileNotFoundError(
                         errno.ENOENT, "the file was removed during the run", str(self._path)
@@ -245,8 +268,8 @@ class FileStateLog:
                 self._appender = Appender(self._path)
             return self._appender
 
-    def _begin(self) -> Header:
-        header = self._new_header()
+    def _begin(self, header: Header | None = None) -> Header:
+        header = header or self._new_header()
         replace_file(self._path, encode_header(header))
         return header
 

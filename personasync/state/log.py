@@ -1,11 +1,11 @@
-"""The seam between personasync and wherever a state is kept (design.md §4)."""
+"""The seam between personasync and wherever a state is kept: five words."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from personasync.state.entry import Entry, Header
 from personasync.state.fold import State, fold
@@ -42,11 +42,15 @@ class Holder:
 
 
 class StateLog(Protocol):
-    """A log of entries, wherever it is kept."""
+    """A log of entries, wherever it is kept.
+
+    What was rescued when a log could not be written is part of what the next
+    reading of it returns, and of what the next lock appends.
+    """
 
     @property
     def location(self) -> str:
-        """Where the log is kept, as the user would name it."""
+        """Where the log is kept, as the user would name it, without secrets."""
 
     def read(self) -> LogContents:
         """Return all that the log holds; raises ``StateError`` if it cannot be read."""
@@ -67,18 +71,32 @@ class StateLog(Protocol):
         ``StateWriteError`` if any of them may not be durable.
         """
 
-    def rescue(self, entries: Sequence[Entry]) -> str | None:
-        """Keep entries that could not be appended somewhere else; ``None`` if nowhere could.
-
-        Returns where they are kept. The next reading takes them in by itself.
-        """
-
-    def missing(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Return those entries of this run's whose IDs the log, whatever befell it, has lost."""
-
     def compact(self) -> None:
-        """Rewrite the log as one entry an audio, sorted by key, atomically.
+        """Tidy the log up: what is known stays the same, reading it gets cheaper.
 
         Needs the lock. Raises ``StateWriteError`` if it could not; the log is
         then as it was.
         """
+
+
+@runtime_checkable
+class SelfRescuing(Protocol):
+    """What a log may know besides: how to keep entries in its own store when appending fails.
+
+    ``header`` is the log's, as far as it has been read or begun.
+    """
+
+    @property
+    def header(self) -> Header | None:
+        """The header, without touching the store."""
+
+    def rescue(self, entries: Sequence[Entry]) -> str | None:
+        """Keep entries beside the log; return where, ``None`` if that cannot be done."""
+
+
+@runtime_checkable
+class SelfChecking(Protocol):
+    """What a log may know besides: whether anything but itself has touched what it wrote."""
+
+    def intact(self) -> bool:
+        """Whether all that was appended is surely still there; cheaper than reading."""

@@ -1,105 +1,108 @@
-"""Rescue files: where an ID goes when the state cannot be written.
+"""Rescue: where an ID goes when the state cannot be written, and how it comes back.
 
-Beside the state when the folder takes it, else in the temporary folder under a
-name made from the state's path, so that the next run finds it by itself.
+That is a run's business, not a store's: first beside the log, where the log
+knows how; else in the user's state folder, in a file named by lineage and run;
+else in the temporary folder. The file says which state it belongs to, so that
+the next run on that lineage, or on that place where nothing is left of it,
+finds it by itself.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
+import json
 import os
 import stat
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from personasync.model.errors import StateError
+from personasync.state.codec import encode_entry, encode_header
 from personasync.state.durable import sync_folder, write_all
-from personasync.state.entry import Entry
+from personasync.state.entry import Entry, Header
+from personasync.state.log import SelfChecking, SelfRescuing, StateLog
 from personasync.state.parse import parse_log
 
 _HEADER_START: Final = b'{"format"'
+_ONE_AT_A_TIME: Final = threading.Lock()
+_HEADER_LIMIT: Final = 1 << 16
+
+
+def rescue(log: StateLog, entries: Sequence[Entry]) -> str | None:
+    """Keep entries that could not be appended somewhere else; ``None`` if nowhere could.
+
+    Returns where they are kept. The next reading of the log takes them in by
+    itself. Safe to call from several threads.
+    """
+    if isinstance(log, SelfRescuing):
+        with contextlib.suppress(OSError, StateError):
+            where = log.rescue(entries)
+            if where is not None:
+                return where
+    header = log.header if isinstance(log, SelfRescuing) else log.read().header
+    if header is None or not entries:
+        return None
+    data = encode_header(header, location=absolute(log.location))
+    data += b"".join(map(encode_entry, entries))
+    for folder in _folders():
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return _keep_in(folder, f"{header.lineage}-{entries[0].run}", data)
+    return None
+
+
+def missing(log: StateLog, entries: Sequence[Entry]) -> list[Entry]:
+    """Return those entries of a run's whose IDs the log, whatever befell it, has lost."""
+    if isinstance(log, SelfChecking) and log.intact():
+        return []
+    try:
+        known = log.read().fold().entries
+    except StateError:
+        return list(entries)
+    held = {audio_id: entry.persona_id for audio_id, entry in known.items()}
+    return [entry for entry in entries if held.get(entry.audio_id) != entry.persona_id]
 
 
 @dataclass(frozen=True, slots=True)
 class RescueFile:
-    """A rescue file as it was read; ``api`` is ``None`` where it does not even hold a header."""
+    """A rescue file as it was read; ``header`` is ``None`` where it does not even hold one."""
 
     path: Path
-    api: str | None
+    header: Header | None
     entries: tuple[Entry, ...]
 
 
-class RescueFiles:
-    """The rescue files of one state."""
+def rescued(location: str, header: Header | None) -> Iterator[RescueFile]:
+    """Yield the files, away from the log, that hold entries of it.
 
-    def __init__(self, state: Path) -> None:
-        self._beside = state.with_name(f"{state.name}.rescue")
-        digest = hashlib.sha256(os.fsencode(state)).hexdigest()[:16]
-        self._prefix = f"personasync-{digest}-"
-        self._temporary: Path | None = None
-        self._lock = threading.Lock()
-
-    def keep(self, data: bytes) -> str | None:
-        """Append whole lines durably where it is possible; return where, or ``None``."""
-        with self._lock:
-            for attempt in (self._append_beside, self._append_temporary, self._begin_temporary):
-                with contextlib.suppress(OSError):
-                    return str(attempt(data))
-        return None
-
-    def read(self) -> tuple[RescueFile, ...]:
-        """Return every rescue file with what it holds.
-
-        A torn last line is read as far as it goes. Raises ``StateError`` for
-        a file that cannot be read.
-        """
-        return tuple(file for path in self._paths() for file in _read(path))
-
-    def remove(self, files: Iterable[RescueFile]) -> None:
-        """Remove files whose entries are in the state."""
-        for file in files:
-            with contextlib.suppress(OSError):  # reading it again changes nothing
-                file.path.unlink()
-
-    def _append_beside(self, data: bytes) -> Path:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-        _append(os.open(self._beside, flags, 0o600), data)
-        sync_folder(self._beside.parent)
-        return self._beside
-
-    def _append_temporary(self, data: bytes) -> Path:
-        if self._temporary is None:
-            return self._begin_temporary(data)
-        _append(os.open(self._temporary, os.O_RDWR | os.O_APPEND), data)
-        return self._temporary
-
-    def _begin_temporary(self, data: bytes) -> Path:
-        descriptor, name = tempfile.mkstemp(prefix=self._prefix, suffix=".rescue")
-        self._temporary = Path(name)
-        _append(descriptor, data)
-        sync_folder(self._temporary.parent)
-        return self._temporary
-
-    def _paths(self) -> Iterator[Path]:
-        if os.path.lexists(self._beside):
-            yield self._beside
+    Where there is a log, they are those of its lineage; where there is none,
+    those of a log that was kept at ``location``.
+    """
+    place = absolute(location)
+    for folder in _folders():
+        pattern = f"{header.lineage}-*.rescue" if header else "*.rescue"
         with contextlib.suppress(OSError):
-            found = sorted(Path(tempfile.gettempdir()).glob(f"{self._prefix}*.rescue"))
-            yield from filter(_is_ours, found)
+            for path in sorted(folder.glob(pattern)):
+                if _is_ours(path) and (header or _location_in(path) == place):
+                    yield from read_rescue(path)
 
 
-def _read(path: Path) -> Iterator[RescueFile]:
+def read_rescue(path: Path) -> Iterator[RescueFile]:
+    """Yield a rescue file with what it holds; nothing if another run has just taken it in.
+
+    A torn last line is read as far as it goes. Raises ``StateError`` for a
+    file that cannot be read.
+    """
     try:
         if path.is_fifo():
             raise OSError(errno.EINVAL, "it is a pipe")  # reading it could take for ever
         data = path.read_bytes()
-    except FileNotFoundError:  # another run has just taken it in
+    except FileNotFoundError:
         return
     except OSError as error:
         raise StateError(
@@ -110,7 +113,49 @@ def _read(path: Path) -> Iterator[RescueFile]:
         yield RescueFile(path, None, ())  # what a kill in the first write leaves
         return
     parsed = parse_log(data, str(path))
-    yield RescueFile(path, parsed.header.api if parsed.header else None, parsed.all_entries)
+    yield RescueFile(path, parsed.header, parsed.all_entries)
+
+
+def remove(files: Iterable[RescueFile]) -> None:
+    """Remove files whose entries are in the log."""
+    for file in files:
+        with contextlib.suppress(OSError):  # reading it again changes nothing
+            file.path.unlink()
+
+
+def append_rescue(path: Path, data: bytes) -> str:
+    """Append whole lines to a file, durably, and return its name. Raises ``OSError``."""
+    # No link: a pull request could have placed it.
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    with _ONE_AT_A_TIME:
+        _append(os.open(path, flags, 0o600), data)
+    sync_folder(path.parent)
+    return str(path)
+
+
+def absolute(location: str) -> str:
+    """Return a location so that it means the same from every folder: a URL as it is."""
+    return location if "://" in location else os.path.realpath(location)
+
+
+def _folders() -> Iterator[Path]:
+    """Yield where a rescue file may lie apart from its state, the best place first."""
+    home = os.environ.get("XDG_STATE_HOME") or os.environ.get("LOCALAPPDATA")
+    if home and Path(home).is_absolute():
+        yield Path(home) / "personasync"
+    else:
+        with contextlib.suppress(RuntimeError):  # a user without a home folder
+            yield Path.home() / ".local" / "state" / "personasync"
+    user = os.getuid() if hasattr(os, "getuid") else ""
+    yield Path(tempfile.gettempdir()) / f"personasync-{user}"
+
+
+def _keep_in(folder: Path, name: str, data: bytes) -> str:
+    """Append to the run's file, or to the next one where that ends in half a line."""
+    for number in range(9):
+        with contextlib.suppress(OSError):
+            return append_rescue(folder / f"{name}{f'.{number}' if number else ''}.rescue", data)
+    raise OSError(errno.EIO, "no rescue file can be written", str(folder))
 
 
 def _append(descriptor: int, data: bytes) -> None:
@@ -128,8 +173,16 @@ def _append(descriptor: int, data: bytes) -> None:
         os.close(descriptor)
 
 
+def _location_in(path: Path) -> object:
+    """Return which state a rescue file says that it belongs to."""
+    with contextlib.suppress(OSError, ValueError, RecursionError), path.open("rb") as file:
+        fields = json.loads(file.readline(_HEADER_LIMIT))
+        return fields.get("location") if isinstance(fields, dict) else None
+    return None
+
+
 def _is_ours(path: Path) -> bool:
-    """The temporary folder is shared: only a plain file of our own is believed."""
+    """A temporary folder is shared: only a plain file of our own is believed."""
     try:
         status = path.lstat()
     except OSError:

@@ -145,7 +145,7 @@ def test_a_folder_that_is_deleted_while_answers_are_under_way(tmp_path: Path) ->
     assert process.returncode == 3
     assert trouble.sandbox.statistics().requests == 2, "it went on sending"
     trouble.check_told(stderr.decode())
-    assert list((tmp_path / "home").glob("*.rescue")), "nothing is in the temporary folder"
+    assert list((tmp_path / "home").rglob("*.rescue")), "nothing is in the user's state folder"
     disk.mkdir()
     trouble.check_mended()
 

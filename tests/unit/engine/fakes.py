@@ -67,7 +67,8 @@ class MemoryLog:
         self._rescue = rescue
 
     def read(self) -> LogContents:
-        return LogContents(Header("l", API), tuple(self.entries))
+        held = [entry for entry in self.entries if entry.audio_id not in self.taken]
+        return LogContents(Header("l", API), tuple(held))
 
     @contextmanager
     def lock(self, **_options: Any):
@@ -83,6 +84,10 @@ class MemoryLog:
         self.journal.extend(("append", entry.status.value, entry.audio_id) for entry in entries)
         self.entries.extend(entries)
 
+    @property
+    def header(self) -> None:
+        return None
+
     def rescue(self, entries: Sequence[Entry]) -> str | None:
         if isinstance(self._rescue, Exception):
             raise self._rescue
@@ -90,8 +95,8 @@ class MemoryLog:
             self.rescued.extend(entries)
         return self._rescue
 
-    def missing(self, entries: Sequence[Entry]) -> list[Entry]:
-        return [entry for entry in entries if entry.audio_id in self.taken]
+    def intact(self) -> bool:
+        return not self.taken
 
     def compact(self) -> None:
         raise AssertionError("the engine never compacts")

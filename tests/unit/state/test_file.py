@@ -482,21 +482,6 @@ class TestRescue:
             raise AssertionError("locked")
         assert rescued.exists()
 
-    def test_from_the_temporary_folder_too(self, path, temporary):
-        first = FileStateLog(path, api=API)
-        with first.lock():
-            first.append([entry(1)])
-            moved = path.parent.rename(path.parent.with_name("away"))
-            where = first.rescue([created(1)])
-        assert where.startswith(str(temporary))
-        moved.rename(path.parent)
-        log = FileStateLog(path, api=API)
-        assert log.read().entries == (entry(1), created(1))
-        with log.lock():
-            pass
-        assert load_state(path).entries == {"audio-1": created(1)}
-        assert list(temporary.iterdir()) == []
-
     def test_a_state_that_is_gone_is_begun_with_what_was_rescued(self, log, path, rescued):
         path.unlink()
         with log.lock():
@@ -586,11 +571,6 @@ class TestRescue:
             pass
         assert load_state(path).entries == {"audio-1": entry(1, answer="<id>")}
         assert load_state(path).entries["audio-1"].status is Status.PENDING
-
-    def test_where_nothing_can_be_kept_it_says_so(self, log, path, temporary):
-        temporary.rmdir()
-        path.parent.rmdir()
-        assert log.rescue([created(1)]) is None
 
 
 def test_the_lock_lets_go_of_the_file_and_can_be_taken_again(log, path):

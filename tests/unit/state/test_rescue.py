@@ -9,210 +9,261 @@ from pathlib import Path
 import pytest
 
 from personasync.model.errors import StateError
+from personasync.state import Entry, FileStateLog, Header, LogContents, load_state
 from personasync.state.codec import encode_entry, encode_header
-from personasync.state.rescue import RescueFile, RescueFiles
+from personasync.state.rescue import missing, read_rescue, rescue
 from tests.unit.state.samples import API, HEADER, created
 
 HEAD = encode_header(HEADER)
 
 
-def kept(*numbers):
+def kept(*numbers: int) -> bytes:
     return HEAD + b"".join(encode_entry(created(number)) for number in numbers)
 
 
 @pytest.fixture
-def rescue(path):
-    return RescueFiles(path)
+def log(path: Path) -> FileStateLog:
+    path.write_bytes(HEAD)
+    found = FileStateLog(path, api=API)
+    with found.lock():
+        return found
 
 
 @pytest.fixture
-def beside(path):
+def beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.rescue")
 
 
 @pytest.fixture
-def no_folder(path):
+def no_folder(log: FileStateLog, path: Path) -> None:
     """The state's folder is gone."""
+    for file in path.parent.iterdir():
+        file.unlink()
     path.parent.rmdir()
 
 
-def test_it_is_kept_beside_the_state(rescue, beside, temporary):
-    assert rescue.keep(kept(1)) == str(beside)
-    assert rescue.keep(kept(2)) == str(beside)
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a user's programs keep what they must not forget."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
+    return tmp_path / "xdg" / "personasync"
+
+
+def ids(path: Path) -> set[str | None]:
+    return {entry.persona_id for entry in load_state(path).entries.values()}
+
+
+def where(log: FileStateLog, *numbers: int) -> Path:
+    """Rescue entries, and return the file that they are in."""
+    found = rescue(log, [created(number) for number in numbers])
+    assert found is not None
+    return Path(found)
+
+
+def test_it_is_kept_beside_the_state(log: FileStateLog, beside: Path, home: Path) -> None:
+    assert where(log, 1) == where(log, 2) == beside
     assert beside.read_bytes() == kept(1) + kept(2)
     assert beside.stat().st_mode & 0o777 == 0o600
-    assert list(temporary.iterdir()) == []
-    assert rescue.read() == (RescueFile(beside, API, (created(1), created(2))),)
+    assert not home.exists()
+    (file,) = read_rescue(beside)
+    assert (file.path, file.header, file.entries) == (beside, HEADER, (created(1), created(2)))
 
 
 @pytest.mark.usefixtures("no_folder")
-def test_else_in_the_temporary_folder_where_the_next_run_finds_it(rescue, path, temporary):
-    where = rescue.keep(kept(1))
-    assert rescue.keep(kept(2)) == where
-    (file,) = temporary.iterdir()
-    assert str(file) == where
+def test_else_in_the_users_state_folder_where_the_next_run_of_that_lineage_finds_it(
+    log: FileStateLog, path: Path, home: Path
+) -> None:
+    file = home / f"{HEADER.lineage}-r1.rescue"
+    assert where(log, 1) == where(log, 2) == file
     assert file.stat().st_mode & 0o777 == 0o600
-    assert RescueFiles(path).read() == (RescueFile(file, API, (created(1), created(2))),)
-    assert RescueFiles(path.with_name("another.state.jsonl")).read() == ()
+    assert home.stat().st_mode & 0o777 == 0o700
+    path.parent.mkdir()
+    moved = path.with_name("moved.jsonl")
+    moved.write_bytes(HEAD)
+    assert ids(moved) == {"id-1", "id-2"}
+    moved.write_bytes(encode_header(Header("other", API)))
+    assert ids(moved) == set()
 
 
 @pytest.mark.usefixtures("no_folder")
-def test_else_nowhere(rescue, temporary):
+def test_where_nothing_is_left_of_the_state_its_place_is_enough(
+    log: FileStateLog, path: Path, home: Path
+) -> None:
+    file = where(log, 1)
+    path.parent.mkdir()
+    assert ids(path.with_name("another")) == set()
+    with FileStateLog(path, api=API).lock():
+        assert not file.exists()
+    assert ids(path) == {"id-1"}
+    header = load_state(path).header
+    assert header is not None
+    assert header.lineage == HEADER.lineage, "it is another state now"
+
+
+@pytest.mark.usefixtures("no_folder")
+def test_else_in_the_temporary_folder(
+    log: FileStateLog, path: Path, home: Path, temporary: Path
+) -> None:
+    home.parent.touch()
+    assert where(log, 1).is_relative_to(temporary)
+    path.parent.mkdir()
+    assert ids(path) == {"id-1"}
+
+
+@pytest.mark.usefixtures("no_folder")
+def test_else_nowhere(log: FileStateLog, home: Path, temporary: Path) -> None:
     temporary.rmdir()
-    assert rescue.keep(kept(1)) is None
+    temporary.touch()
+    home.parent.touch()
+    assert rescue(log, [created(1)]) is None
 
 
-def test_it_is_synced_before_it_counts_as_kept(rescue, beside, monkeypatch):
+class Memory:
+    """A log that knows the five words and nothing more."""
+
+    location = "memory://there"
+
+    def __init__(self, *entries: Entry) -> None:
+        self.entries = entries
+
+    def read(self) -> LogContents:
+        return LogContents(HEADER, self.entries)
+
+
+def test_a_log_that_knows_nothing_of_rescue_is_served_too(home: Path) -> None:
+    log = Memory(created(1))
+    file = rescue(log, [created(2)])  # type: ignore[arg-type]
+    assert file == str(home / f"{HEADER.lineage}-r1.rescue")
+    assert missing(log, [created(1), created(2)]) == [created(2)]  # type: ignore[arg-type]
+
+
+def test_it_is_synced_before_it_counts_as_kept(
+    log: FileStateLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     synced = []
     fsync = os.fsync
     monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.fstat(fd).st_size), fsync(fd)))
-    rescue.keep(kept(1))
+    where(log, 1)
     assert synced[0] == len(kept(1))
     assert len(synced) == 2  # and its folder
 
 
 @pytest.mark.parametrize("call", ["write", "fsync"])
-def test_a_disk_that_fails_beside_the_state_means_the_temporary_folder(
-    rescue, beside, temporary, monkeypatch, call
-):
+def test_a_disk_that_fails_beside_the_state_means_the_users_state_folder(
+    log: FileStateLog, path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
     real, turns = getattr(os, call), []
 
-    def once(*args):
+    def once(*args: object) -> object:
         turns.append(args)
         if len(turns) == 1:
             raise OSError(errno.ENOSPC, "no space")
         return real(*args)
 
     monkeypatch.setattr(os, call, once)
-    where = rescue.keep(kept(1))
-    assert Path(where).parent == temporary
-    assert created(1) in [entry for file in rescue.read() for entry in file.entries]
+    assert where(log, 1).parent == home
+    assert ids(path) == {"id-1"}
 
 
-def test_half_a_line_is_cut_back(rescue, beside, monkeypatch):
-    rescue.keep(kept(1))
+def test_half_a_line_is_cut_back(
+    log: FileStateLog, beside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where(log, 1)
     write, turns = os.write, []
 
-    def half(descriptor, data):
+    def half(descriptor: int, data: bytes) -> int:
         turns.append(data)
         if len(turns) == 2:
             raise OSError(errno.ENOSPC, "no space")
         return write(descriptor, bytes(data)[:7])
 
     monkeypatch.setattr(os, "write", half)
-    rescue.keep(kept(2))
+    where(log, 2)
     assert beside.read_bytes() == kept(1)
 
 
-def test_nothing_is_joined_to_half_a_line(rescue, beside, temporary):
+def test_nothing_is_joined_to_half_a_line(
+    log: FileStateLog, path: Path, beside: Path, home: Path
+) -> None:
     torn = kept(1)[:-30]
     beside.write_bytes(torn)
-    where = rescue.keep(kept(2))
-    assert Path(where).parent == temporary
+    first = where(log, 2)
+    assert first.parent == home
+    first.write_bytes(first.read_bytes()[:-3])
+    assert where(log, 3) != first
     assert beside.read_bytes() == torn
-    ids = [entry.persona_id for file in rescue.read() for entry in file.entries]
-    assert ids == ["id-1", "id-2"]
+    assert ids(path) == {"id-1", "id-2", "id-3"}
 
 
-@pytest.mark.usefixtures("no_folder")
-def test_a_temporary_file_that_fails_is_followed_by_another(rescue, temporary):
-    first = rescue.keep(kept(1))
-    with open(first, "ab") as file:
-        file.write(b'{"audioId"')
-    second = rescue.keep(kept(2))
-    assert second not in (None, first)
-    ids = {entry.persona_id for file in rescue.read() for entry in file.entries}
-    assert ids == {"id-1", "id-2"}
-
-
-def test_every_truncation_of_a_rescue_file_gives_up_what_it_holds(rescue, beside):
+def test_every_truncation_of_a_rescue_file_gives_up_what_it_holds(beside: Path) -> None:
     data = kept(1, 2)
     for cut in range(len(data) + 1):
         beside.write_bytes(data[:cut])
-        (file,) = rescue.read()
+        (file,) = read_rescue(beside)
         found = {entry.persona_id for entry in file.entries if entry.persona_id}
         assert found == {
             f"id-{number}" for number in (1, 2) if f'"id-{number}"'.encode() in data[:cut]
         }
 
 
-def test_a_file_that_is_no_rescue_file_is_an_error_that_names_it(rescue, beside):
+def test_a_file_that_is_no_rescue_file_is_an_error_that_names_it(
+    log: FileStateLog, beside: Path
+) -> None:
     beside.write_bytes(b"junk\n")
     with pytest.raises(StateError, match="rescue:1: this line cannot be read"):
-        rescue.read()
+        log.read()
     beside.write_bytes(b"junk")
     with pytest.raises(StateError, match="rescue:1: this is not a personasync state"):
-        rescue.read()
+        log.read()
 
 
-def test_one_that_cannot_be_read_is_an_error_that_names_it(rescue, beside):
+def test_one_that_cannot_be_read_is_an_error_that_names_it(log: FileStateLog, beside: Path) -> None:
     beside.mkdir()
     with pytest.raises(StateError) as caught:
-        rescue.read()
+        log.read()
     assert caught.value.message == f"cannot read the rescue file {beside}: Is a directory"
 
 
-def test_a_pipe_is_an_error_and_not_waited_for(rescue, beside):
+def test_a_pipe_is_an_error_and_not_waited_for(log: FileStateLog, beside: Path) -> None:
     os.mkfifo(beside)
     with pytest.raises(StateError, match="it is a pipe"):
-        rescue.read()
+        log.read()
 
 
-def test_a_link_beside_the_state_is_not_written_through(rescue, beside, tmp_path, temporary):
+def test_a_link_beside_the_state_is_not_written_through(
+    log: FileStateLog, beside: Path, tmp_path: Path, home: Path
+) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
     beside.symlink_to(victim)
-    assert Path(rescue.keep(kept(1))).parent == temporary
+    assert where(log, 1).parent == home
     assert victim.read_bytes() == b"precious"
 
 
-@pytest.mark.usefixtures("no_folder")
-def test_in_the_temporary_folder_only_plain_files_of_ours_are_believed(
-    rescue, temporary, monkeypatch
-):
-    where = rescue.keep(kept(1))
-    assert len(rescue.read()) == 1
-    Path(where.removesuffix(".rescue") + "x.rescue").symlink_to(where)
-    assert len(rescue.read()) == 1
+def test_away_from_the_state_only_plain_files_of_ours_are_believed(
+    log: FileStateLog, path: Path, beside: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside.symlink_to("nowhere")
+    file = where(log, 1)
+    beside.unlink()
+    real = file.rename(file.with_name("x"))
+    file.symlink_to(real)
+    assert ids(path) == set()
+    real.replace(file)
+    assert ids(path) == {"id-1"}
     monkeypatch.setattr(os, "getuid", lambda: 4711)
-    assert rescue.read() == ()
+    assert ids(path) == set()
 
 
-def test_removed_are_just_the_files_that_were_read(rescue, beside, temporary):
-    rescue.keep(kept(1))
-    read = rescue.read()
-    beside.rename(beside.with_name("x"))
-    rescue.keep(kept(2))
-    rescue.remove(())
-    assert beside.exists()
-    rescue.remove(read)
-    assert not beside.exists()
-    rescue.remove(read)
-
-
-@pytest.mark.usefixtures("no_folder")
-def test_one_that_another_run_takes_in_meanwhile_is_no_loss(rescue, monkeypatch):
-    where = Path(rescue.keep(kept(1)))
-    assert where.is_file()
+def test_one_that_another_run_takes_in_meanwhile_is_no_loss(
+    log: FileStateLog, beside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where(log, 1)
     read_bytes = Path.read_bytes
 
-    def taken(path):
+    def taken(path: Path) -> bytes:
         path.unlink()
         return read_bytes(path)
 
     monkeypatch.setattr(Path, "read_bytes", taken)
-    assert rescue.read() == ()
-
-
-@pytest.mark.usefixtures("no_folder")
-def test_one_that_is_gone_before_it_is_looked_at_is_no_loss(rescue, monkeypatch):
-    rescue.keep(kept(1))
-    lstat = Path.lstat
-
-    def gone(path):
-        if path.suffix == ".rescue":
-            raise FileNotFoundError(errno.ENOENT, "gone")
-        return lstat(path)
-
-    monkeypatch.setattr(Path, "lstat", gone)
-    assert rescue.read() == ()
+    assert list(read_rescue(beside)) == []
