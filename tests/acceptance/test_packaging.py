@@ -105,6 +105,8 @@ def test_the_metadata_says_what_it_is(wheel: Path) -> None:
         metadata = Parser().parsestr(archive.read(name).decode())
     assert (metadata["Name"], metadata["License-Expression"]) == ("personasync", "MIT")
     assert metadata["Requires-Python"] == ">=3.11"
+    assert metadata.get_all("License-File") == ["LICENSE"]
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names_in(wheel))
     assert metadata.get_payload() == (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -123,7 +125,11 @@ def test_the_sdist_is_the_project(built: Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     top = {name.partition("/")[0] for name in names}
     assert top == {
+        ".ci",
+        ".github",
         ".gitignore",  # hatchling always takes it along
+        ".pre-commit-hooks.yaml",
+        "LICENSE",
         "PKG-INFO",
         "README.md",
         "examples",

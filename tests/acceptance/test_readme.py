@@ -23,6 +23,7 @@ from tests.helpers.support import Tool
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TEAM = (ROOT / "examples" / "team" / "README.md").read_text(encoding="utf-8")
+MAP = (ROOT / "personasync" / "README.md").read_text(encoding="utf-8")
 THEIR_ENVIRONMENT = dict(os.environ)
 """What pip may need to find its packages: settings that the tests themselves never see."""
 
@@ -44,6 +45,8 @@ def first_column(text: str) -> list[str]:
 
 
 MAIN_JOB, TESTS, *EVERYDAY = blocks("sh")
+KEYS = ("neon-siren", "velvet-baritone")
+"""Those of the manifest in README."""
 
 
 @pytest.fixture
@@ -91,13 +94,30 @@ def run(tool: Tool, script: str) -> str:
 
 
 def test_the_first_lines_are_three_sentences_and_two_commands() -> None:
-    opening = README.partition("## Why")[0]
+    opening = README.partition("![")[0]
     sentences = opening.splitlines()[2:5]
     assert all(re.fullmatch(r"[A-Z][^.]*\.", sentence) for sentence in sentences)
     for command in (MAIN_JOB, TESTS):
         assert command.count("\n") == 1
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install -q ")
     assert opening.count("```sh") == 2
+
+
+def test_it_is_short_enough_to_be_read() -> None:
+    assert README.count("\n") <= 450
+
+
+def test_your_first_persona(tool: Tool, folder: Path) -> None:
+    stdout = run(tool, EVERYDAY[0])
+    assert stdout.endswith("\nApply complete: 1 created, 0 imported, 0 renamed.\n")
+    assert EVERYDAY[0].count("\n") <= 12
+
+
+@pytest.mark.slow
+def test_the_pictures_are_what_a_terminal_shows() -> None:
+    pictures = [sys.executable, "-m", "tests.pictures", "--check"]
+    ended = subprocess.run(pictures, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_the_manifest_is_valid(tool: Tool, folder: Path) -> None:
@@ -109,27 +129,27 @@ def test_the_manifest_is_valid(tool: Tool, folder: Path) -> None:
 
 
 def test_a_days_work(tool: Tool, folder: Path) -> None:
-    stdout = run(tool, EVERYDAY[0])
+    stdout = run(tool, EVERYDAY[1])
     recorded = {
         line.split()[0]: line.split()[2] for line in stdout.splitlines() if " created " in line
     }
-    assert sorted(recorded) == ["neon-siren", "velvet-baritone"]
+    assert sorted(recorded) == [*KEYS]
     assert stdout.splitlines().count(recorded["neon-siren"]) == 2  # of `output`, and of `ids.sh`
     assert "neon-siren" in (folder / "comment.md").read_text(encoding="utf-8")
 
 
 def test_the_embedded_sandbox(tool: Tool, folder: Path) -> None:
-    stdout = run(tool, EVERYDAY[1])
+    stdout = run(tool, EVERYDAY[2])
     assert "\nApply complete: 12 created, 0 imported, 0 renamed.\n" in stdout
     assert re.fullmatch(r"[0-9a-f]{32}", stdout.splitlines()[-1])
 
 
 def test_the_served_sandbox(tool: Tool, folder: Path) -> None:
-    assert "\nApply complete: 2 created, 0 imported, 0 renamed.\n" in run(tool, EVERYDAY[2])
+    assert "\nApply complete: 2 created, 0 imported, 0 renamed.\n" in run(tool, EVERYDAY[3])
 
 
 def test_every_block_of_commands_is_run() -> None:
-    assert len(EVERYDAY) == 3
+    assert len(EVERYDAY) == 4
 
 
 def test_the_team_example(tool: Tool, folder: Path) -> None:
@@ -148,12 +168,22 @@ def test_the_library_example(tool: Tool, folder: Path) -> None:
         check=True,
         text=True,
     )
-    assert "<Result.CREATED: 'created'>: 2" in ended.stdout
-    assert ended.stdout.endswith(" 0\n")
+    told = [line.split() for line in ended.stdout.splitlines()]
+    assert {(key, len(rest)) for key, rest in told[:2]} == {(key, 32) for key in KEYS}
+    assert told[2:] == [[key, "created"] for key in KEYS]
     base = tool.environment["PERSONASYNC_BASE_URL"]
     assert tool("plan", "--state", "library.state.jsonl", "--base-url", base).stdout == (
         "No changes. Every persona in the manifest is recorded.\n"
     )
+
+
+def test_the_library_example_is_typed(tmp_path: Path) -> None:
+    pytest.importorskip("mypy", reason="the linters are not installed")
+    program = tmp_path / "program.py"
+    program.write_text(blocks("python")[0], encoding="utf-8")
+    check = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(program)]
+    ended = subprocess.run(check, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout
 
 
 def test_the_state_section_says_what_init_writes(tool: Tool) -> None:
@@ -206,15 +236,23 @@ def test_the_magic_ids_are_all_there() -> None:
     assert words == [*MAGIC_TASKS, *MAGIC_AUDIOS]
 
 
-def test_the_layout_names_every_part() -> None:
-    [layout] = [b for b in blocks("text") if "personasync/cli/" in b]
-    there = {p.name for p in (ROOT / "personasync").iterdir() if p.name[0] not in "_."}
-    assert {name for name in there - {"py.typed"} if name not in layout} == set()
+def test_the_map_has_a_line_for_every_folder() -> None:
+    there = (ROOT / "personasync").glob("*/__init__.py")
+    rows = first_column(MAP.partition("\n## ")[0])[1:]
+    assert sorted(row.strip("`/") for row in rows) == sorted(path.parent.name for path in there)
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\((?!https?:)([^)#]+)\)", README))
-def test_links_lead_somewhere(link: str) -> None:
-    assert (ROOT / link).exists()
+def links() -> Iterator[tuple[str, str]]:
+    """Yield each link into this repository, with the page it stands on."""
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("[!.]*/**/*.md"), *ROOT.glob(".github/*.md")]
+    for page in pages:
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
+            yield page.relative_to(ROOT).as_posix(), link
+
+
+@pytest.mark.parametrize(("page", "link"), sorted(links()))
+def test_links_lead_somewhere(page: str, link: str) -> None:
+    assert (ROOT / page).parent.joinpath(link).exists()
 
 
 @pytest.mark.slow
