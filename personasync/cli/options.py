@@ -58,11 +58,13 @@ TIMEOUT = DurationType(least=0.001)
 RATE = RateType()
 
 
-def option(*names: str, environment: bool = True, **settings: Any) -> Callable[[_F], _F]:
-    """Declare an option whose environment variable is ``PERSONASYNC_`` and its long name."""
+def option(
+    *names: str, environment: bool = True, prefix: str = "PERSONASYNC_", **settings: Any
+) -> Callable[[_F], _F]:
+    """Declare an option whose environment variable is the prefix and its long name."""
     if environment:
         long = next(name for name in names if name.startswith("--")).split("/")[0]
-        settings.setdefault("envvar", "PERSONASYNC_" + long[2:].upper().replace("-", "_"))
+        settings.setdefault("envvar", prefix + long[2:].upper().replace("-", "_"))
     return click.option(*names, **settings)
 
 

@@ -69,7 +69,7 @@ class Workspace:
     def books_path(self) -> Path:
         """Where the embedded sandbox remembers what it made: beside its state."""
         state = self.state_path
-        return state.with_name(state.name.removesuffix(".state.jsonl") + ".books.jsonl")
+        return state.with_name(state.name.removesuffix(".state.jsonl") + ".books.db")
 
     @property
     def shell(self) -> Shell:

@@ -15,12 +15,12 @@ class SandboxConfig:
     """How a sandbox behaves; the defaults are those of a good day.
 
     - ``port``: where it listens on 127.0.0.1; 0 takes any free port.
-    - ``books``: the JSON Lines file that remembers what was made; ``None``
-      remembers in memory only.
+    - ``books``: the file that remembers what was made; ``None`` remembers in
+      memory only.
     - ``api_key``: the one key that is accepted; ``None`` accepts any.
     - ``repeat``: what a second request for an audio gets. ``conflict`` is the
       contract's 409; ``same-id`` answers 200 with the recorded ID and overwrites
-      name and description, as one sibling host was seen to do (api.md §2).
+      name and description, as one sibling host was seen to do.
     - ``credits``: what there is to spend from each start on, one a persona;
       ``None`` never runs out.
     - ``rate_limit``: personas that may be asked for in any window; more get 429.
@@ -29,8 +29,7 @@ class SandboxConfig:
     - ``faults``: what goes wrong, tried in this order for every persona asked for.
     - ``seed``: makes the faults the same for the same requests in the same order.
     - ``errors_in_body``: answer errors with HTTP status 200 and the error's code
-      in the body only, as the service is known to do (api.md §2).
-    - ``record_requests``: keep what was received for :meth:`Sandbox.received`.
+      in the body only, as the service is known to do.
     - ``drip``: seconds between the bytes of an answer slowed by the ``slow`` fault.
     """
 
@@ -44,5 +43,4 @@ class SandboxConfig:
     faults: tuple[Fault, ...] = ()
     seed: int | None = None
     errors_in_body: bool = False
-    record_requests: bool = False
     drip: float = 0.1

@@ -28,6 +28,7 @@ from personasync.model.contract import API_FIELDS, DEFAULT_VOCAL_END, DEFAULT_VO
 from personasync.model.persona import PersonaRequest
 from personasync.sandbox.exchange import Answer
 
+NO_SUCH_ENDPOINT: Final = Answer(404, "no such endpoint")
 NO_SUCH_TASK: Final = Answer(404, "no such task")
 RATE_LIMITED: Final = Answer(429, "called too often, slow down", retry_after=1)
 MAINTENANCE: Final = Answer(455, "down for maintenance")
@@ -92,7 +93,7 @@ def _problem(name: str, fields: Mapping[str, object]) -> str | None:
     value = fields[name]
     if name in _NUMBERS:
         return None if _is_seconds(value) else f"{name} must be a number of seconds, 0 or more"
-    if not isinstance(value, str):
+    if not isinstance(value, str) or any("\ud800" <= letter <= "\udfff" for letter in value):
         return f"{name} must be a string"
     return f"{name} must not be empty" if name in _REQUIRED and not value.strip() else None
 

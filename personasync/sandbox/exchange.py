@@ -13,32 +13,8 @@ SUCCESS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class ReceivedRequest:
-    """One HTTP request as it arrived.
-
-    ``target`` is the path with its query, as sent; header names are in lower
-    case; ``arrived`` is seconds of the monotonic clock.
-    """
-
-    method: str
-    target: str
-    headers: Mapping[str, str]
-    body: bytes
-    arrived: float
-
-    def without_key(self) -> ReceivedRequest:
-        """Return the request as it may be kept: the scheme stays, what follows is ``***``."""
-        authorization = self.headers.get("authorization")
-        if authorization is None:
-            return self
-        scheme = authorization.partition(" ")[0] if " " in authorization else ""
-        headers = {**self.headers, "authorization": f"{scheme} ***".lstrip()}
-        return ReceivedRequest(self.method, self.target, headers, self.body, self.arrived)
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
-    """What the API says: the envelope of api.md §1, and ``Retry-After`` in whole seconds."""
+    """What the API says: the envelope of all its answers, and ``Retry-After`` in seconds."""
 
     code: int
     msg: str
@@ -48,6 +24,20 @@ class Answer:
     def body(self) -> bytes:
         """Return the JSON that is sent."""
         return json.dumps({"code": self.code, "msg": self.msg, "data": self.data}).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request as it arrived.
+
+    ``target`` is the path with its query, as sent; header names are in lower
+    case. ``body`` is the refusal instead, when HTTP itself forbids to read it.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes | Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +53,8 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class SandboxRequest:
-    """One request and its answer, for a line in a log.
+class Exchange:
+    """One request and what became of it, for a line in a log.
 
     ``status`` is ``None`` when the connection was reset instead, ``code`` when
     the answer carried none. ``path`` and ``audio_id`` come from the client and

@@ -6,30 +6,34 @@ import logging
 import os
 import re
 import socket
-import socketserver
 import struct
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Final, Self
 
-from personasync.model.errors import ConfigurationError
 from personasync.sandbox.books import Books, MadePersona
 from personasync.sandbox.config import SandboxConfig
-from personasync.sandbox.exchange import SUCCESS, Answer, ReceivedRequest, Reply, SandboxRequest
+from personasync.sandbox.errors import SandboxError
+from personasync.sandbox.exchange import SUCCESS, Answer, Exchange, Reply, Request
 from personasync.sandbox.faults import FaultKind
-from personasync.sandbox.service import TRAP_PATH, SandboxStatistics, Service
+from personasync.sandbox.service import Service
 
-Log = Callable[[SandboxRequest], None]
+Log = Callable[[Exchange], None]
 
 HOST: Final = "127.0.0.1"
 MAX_BODY: Final = 1 << 20
 """Bytes of a request's body that are read; a longer one gets 413."""
+
+TRAP_PATH: Final = "/redirected"
+"""Where the ``redirect`` fault points: nobody has any business there."""
+
+_POLL: Final = 0.05
+"""Seconds between looks for the end: the most that closing a sandbox has to wait for."""
 
 _MAX_LINE: Final = 1 << 16
 _MAX_DRAINED: Final = 16 << 20
@@ -52,33 +56,36 @@ class Sandbox:
     def __init__(self, config: SandboxConfig | None = None, *, log: Log | None = None) -> None:
         self.config = config or SandboxConfig()
         self._log = log
+        self._log_lock = threading.Lock()
         self._server: _Server | None = None
 
     def start(self) -> None:
         """Open the books, listen, and serve.
 
-        Raises :class:`PersonasyncError` when the port is taken or the books
-        cannot be used.
+        Raises :class:`SandboxError` when the port is taken or the books cannot be used.
         """
         if self._server is not None:
             raise RuntimeError("the sandbox was started before")
-        books = Books(self.config.books)
+        self._books = Books(self.config.books)
+        self._service = Service(self.config, self._books)
         try:
-            server = _Server(self.config, books, self._log)
+            self._server = _Server(self)
         except (OSError, OverflowError) as error:
-            books.close()
+            self._books.close()
             reason = error.strerror if isinstance(error, OSError) else "no such port"
-            raise ConfigurationError(
+            raise SandboxError(
                 f"The sandbox cannot listen on {HOST}:{self.config.port}: {reason}",
                 hint="Choose another port, or 0 for any free one.",
             ) from error
-        self._server = server
-        threading.Thread(target=server.serve, name="personasync-sandbox", daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, args=[_POLL], name="personasync-sandbox", daemon=True
+        ).start()
 
     def close(self) -> None:
         """Stop listening, break off every connection, and close the books. May be called twice."""
         if self._server is not None:
             self._server.stop()
+            self._books.close()
 
     def __enter__(self) -> Self:
         self.start()
@@ -95,112 +102,72 @@ class Sandbox:
     @property
     def port(self) -> int:
         """The port it listens on."""
-        return self._started.port
+        if self._server is None:
+            raise RuntimeError("the sandbox was not started")
+        return self._server.server_port
 
     @property
     def base_url(self) -> str:
         """What to use as the API's base."""
         return f"http://{HOST}:{self.port}"
 
-    def statistics(self) -> SandboxStatistics:
-        """Return the counts since the start."""
-        return self._started.service.statistics()
-
-    def received(self) -> tuple[ReceivedRequest, ...]:
-        """Return the requests received, without the key; empty unless ``record_requests``."""
-        return self._started.service.received()
-
     def personas(self) -> Mapping[str, MadePersona]:
         """Return what the books hold, by ``audioId``, the work of earlier runs included."""
-        return self._started.books.personas()
+        return self._books.personas()
 
-    @property
-    def _started(self) -> _Server:
-        if self._server is None:
-            raise RuntimeError("the sandbox was not started")
-        return self._server
+    def reply(self, request: Request) -> Reply:
+        """Decide what a request is answered; called from the threads that answer."""
+        return self._service.reply(request)
+
+    def log(self, exchange: Exchange) -> None:
+        """Pass on one line for the log."""
+        if self._log is not None:
+            with self._log_lock:
+                self._log(exchange)
 
 
-class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Accepts connections, one thread each, and can be stopped at once.
+class _Server(ThreadingHTTPServer):
+    """Accepts connections, one thread each, and breaks them off when it is stopped."""
 
-    Not ``http.server.HTTPServer``, which asks the resolver for the host's name,
-    and not ``serve_forever``, which notices its end only at the next poll.
-    """
-
-    daemon_threads = True
-    block_on_close = False
     request_queue_size = 1024
     allow_reuse_address = os.name == "posix"  # elsewhere it would share a port in use
+    allow_reuse_port = False
 
-    def __init__(self, config: SandboxConfig, books: Books, log: Log | None) -> None:
-        super().__init__((HOST, config.port), _Handler)
-        self.config = config
-        self.books = books
-        self.service = Service(config, books)
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
         self.closing = threading.Event()
-        self.port: int = self.socket.getsockname()[1]
-        self._log = log
-        self._log_lock = threading.Lock()
-        self._connections: set[socket.socket] = set()
-        self._connections_changed = threading.Condition()
-        self._stopped = threading.Event()
+        self._connections: set[Any] = set()
+        super().__init__((HOST, sandbox.config.port), _Handler)
 
-    def serve(self) -> None:
-        """Accept connections until stopped."""
-        while not self.closing.is_set():
-            try:
-                connection, address = self.get_request()
-            except OSError:  # out of file descriptors, or a client gone before we came
-                self.closing.wait(0.05)
-                continue
-            with self._connections_changed:
-                self._connections.add(connection)
-            try:
-                self.process_request(connection, address)
-            except RuntimeError:  # no more threads to be had
-                self.shutdown_request(connection)
-        self.server_close()
-        self._stopped.set()
+    def server_bind(self) -> None:
+        """Bind without asking the resolver for the host's name, which may take its time."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, self.allow_reuse_address)
+        self.socket.bind(self.server_address)
+        self.server_name, self.server_port = self.server_address = self.socket.getsockname()
 
-    def stop(self) -> None:
-        """End :meth:`serve` and every connection; returns when all is quiet, or in 2 s."""
-        already = self.closing.is_set()
-        self.closing.set()
-        if not already:
-            self._wake()
-        self._stopped.wait(1)
-        with self._connections_changed:
-            for connection in self._connections:
-                with suppress(OSError):  # it was closed just now
-                    connection.shutdown(socket.SHUT_RDWR)
-            self._connections_changed.wait_for(lambda: not self._connections, 1)
-        self.books.close()
-
-    def _wake(self) -> None:
-        """Make the pending accept return."""
-        try:
-            socket.create_connection((HOST, self.port), timeout=1).close()
-        except OSError:
-            _logger.debug("the sandbox was not listening any more")
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Remember a connection, so that it can be broken off."""
+        self._connections.add(request)
+        super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
         """Close a connection without the orderly FIN first: a reset must be nothing but one."""
+        self._connections.discard(request)
         request.close()
-        with self._connections_changed:
-            self._connections.discard(request)
-            self._connections_changed.notify_all()
+
+    def stop(self) -> None:
+        """Stop listening and break off every connection."""
+        self.closing.set()
+        self.shutdown()
+        self.server_close()
+        for connection in self._connections.copy():
+            with suppress(OSError):  # it was closed just now
+                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, _request: Any, _client_address: Any) -> None:
         """Keep quiet about clients that are gone; anything else is a bug of ours."""
         if not isinstance(sys.exception(), OSError):
             _logger.exception("the sandbox failed")
-
-    def log(self, entry: SandboxRequest) -> None:
-        """Pass on one line for the log."""
-        if self._log is not None:
-            with self._log_lock:
-                self._log(entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,25 +192,18 @@ class _Handler(BaseHTTPRequestHandler):
         """Read one request and deliver the reply."""
         self.command = self.path = ""
         self.raw_requestline = self.rfile.readline(_MAX_LINE + 1)
-        arrived = time.monotonic()
         if not self.raw_requestline:
             self.close_connection = True
-            return
-        if len(self.raw_requestline) > _MAX_LINE:
+        elif len(self.raw_requestline) > _MAX_LINE:
             self.send_error(414)
-            return
-        if not self.parse_request():
-            return
-        body, refusal = self._read_body()
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        request = ReceivedRequest(self.command, self.path, headers, body, arrived)
-        service = self.server.service
-        reply = service.refuse(refusal, request) if refusal else service.reply(request)
-        self._answer(reply)
+        elif self.parse_request():
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            self._answer(Request(self.command, self.path, headers, self._read_body()))
 
-    def _answer(self, reply: Reply) -> None:
+    def _answer(self, request: Request) -> None:
         """Deliver the reply after the latency, and log it, whether or not it got through."""
-        if self.server.closing.wait(self.server.config.latency):
+        reply = self.server.sandbox.reply(request)
+        if self.server.closing.wait(self.server.sandbox.config.latency):
             self.close_connection = True
             return
         wire = self._wire(reply)
@@ -253,10 +213,10 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._send(wire, reply.fault)
         finally:
-            self.server.log(
-                SandboxRequest(
-                    method=self.command or "",
-                    path=self.path,
+            self.server.sandbox.log(
+                Exchange(
+                    method=request.method or "",
+                    path=request.target,
                     status=wire.status if wire else None,
                     code=wire.code if wire else None,
                     audio_id=reply.audio_id,
@@ -269,7 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.fault is FaultKind.GARBAGE:
             return _Wire(SUCCESS, None, _GARBAGE, {"Content-Type": "text/html"})
         if reply.fault is FaultKind.REDIRECT:
-            location = f"http://{HOST}:{self.server.port}{TRAP_PATH}"
+            location = f"http://{HOST}:{self.server.server_port}{TRAP_PATH}"
             return _Wire(302, None, b"", {"Location": location})
         answer = reply.answer
         if answer is None or reply.fault is FaultKind.RESET_AFTER:
@@ -277,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"Content-Type": "application/json"}
         if answer.retry_after is not None:
             headers["Retry-After"] = str(answer.retry_after)
-        status = SUCCESS if self.server.config.errors_in_body else answer.code
+        status = SUCCESS if self.server.sandbox.config.errors_in_body else answer.code
         return _Wire(status, answer.code, answer.body(), headers)
 
     def _reset(self) -> None:
@@ -305,25 +265,25 @@ class _Handler(BaseHTTPRequestHandler):
     def _drip(self, body: bytes) -> None:
         for position in range(len(body)):
             self.wfile.flush()
-            if self.server.closing.wait(self.server.config.drip):
+            if self.server.closing.wait(self.server.sandbox.config.drip):
                 self.close_connection = True
                 return
             self.wfile.write(body[position : position + 1])
 
-    def _read_body(self) -> tuple[bytes, Answer | None]:
+    def _read_body(self) -> bytes | Answer:
         """Return the body, or how a request is refused whose body cannot be read."""
         length = self.headers.get("Content-Length", "0").strip()
         if "Transfer-Encoding" in self.headers or not _LENGTH.fullmatch(length):
             self.close_connection = True
-            return b"", Answer(422, "the body must come with its Content-Length")
+            return Answer(422, "the body must come with its Content-Length")
         if int(length) > MAX_BODY:
             self.close_connection = True
             self._drain(min(int(length), _MAX_DRAINED))
-            return b"", Answer(413, f"the body is longer than {MAX_BODY} bytes")
+            return Answer(413, f"the body is longer than {MAX_BODY} bytes")
         body = self.rfile.read(int(length))
         if len(body) < int(length):
             raise ConnectionAbortedError("the client left in the middle of the body")
-        return body, None
+        return body
 
     def _drain(self, length: int) -> None:
         """Read on, so that a client that is still sending gets to see the answer."""
@@ -340,7 +300,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer what is not HTTP in the API's envelope, and close."""
         self.close_connection = True
         self.request_version = self.protocol_version
-        self._answer(self.server.service.refuse(Answer(code, message or explain or "not HTTP")))
+        refusal = Answer(code, message or explain or "not HTTP")
+        self._answer(Request(self.command or "", self.path, {}, refusal))
 
     def version_string(self) -> str:
         """Say in the ``Server`` header who answers."""

@@ -8,20 +8,19 @@ import os
 import threading
 import time
 import uuid
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from personasync.model.errors import StateError
 from personasync.model.persona import PersonaRequest
 from personasync.model.units import Rate
 from personasync.sandbox.books import Books, MadePersona
 from personasync.sandbox.config import SandboxConfig
 from personasync.sandbox.contract import (
     MAINTENANCE,
+    NO_SUCH_ENDPOINT,
     NO_SUCH_TASK,
     RATE_LIMITED,
     SERVER_ERROR,
@@ -29,20 +28,16 @@ from personasync.sandbox.contract import (
     magic_refusal,
     read_request,
 )
-from personasync.sandbox.exchange import SUCCESS, Answer, ReceivedRequest, Reply
+from personasync.sandbox.errors import SandboxError
+from personasync.sandbox.exchange import SUCCESS, Answer, Reply, Request
 from personasync.sandbox.faults import FaultDice, FaultKind
 
 GENERATE_PATH: Final = "/api/v1/generate/generate-persona"
 RECORD_INFO_PATH: Final = "/api/v1/generate/record-info"
 CREDIT_PATH: Final = "/api/v1/generate/credit"
-TRAP_PATH: Final = "/redirected"
-"""Where the ``redirect`` fault points: nobody has any business there."""
 
 UNLIMITED_CREDITS: Final = 1_000_000
 """What the credit call answers when the sandbox's credits never run out."""
-
-MAX_RECORDED: Final = 100_000
-"""How many received requests are kept, the latest ones."""
 
 _NOTHING_MADE: Final[Mapping[FaultKind, Answer | None]] = {
     FaultKind.RESET_BEFORE: None,
@@ -51,28 +46,6 @@ _NOTHING_MADE: Final[Mapping[FaultKind, Answer | None]] = {
     FaultKind.MAINTENANCE: MAINTENANCE,
     FaultKind.SERVER_ERROR: SERVER_ERROR,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class SandboxStatistics:
-    """What a sandbox has seen since it started.
-
-    - ``requests``: every HTTP request, whatever became of it.
-    - ``made``: personas newly made; those recorded by earlier runs don't count.
-    - ``refused``: answers with an error, by code, whether or not they arrived.
-    - ``audios``: requests for a persona, by ``audioId``, whatever became of them.
-    - ``faults``: faults that struck, by kind.
-    - ``redirects_followed``: requests to where the ``redirect`` fault points;
-      ``keys_leaked``: those among them that brought an ``Authorization``.
-    """
-
-    requests: int
-    made: int
-    refused: Mapping[int, int]
-    audios: Mapping[str, int]
-    faults: Mapping[FaultKind, int]
-    redirects_followed: int
-    keys_leaked: int
 
 
 class SlidingWindow:
@@ -103,83 +76,35 @@ class Service:
         self._lock = threading.Lock()
         self._dice = FaultDice(config.faults, config.seed)
         self._window = SlidingWindow(config.rate_limit) if config.rate_limit else None
-        self._received: deque[ReceivedRequest] = deque(maxlen=MAX_RECORDED)
-        self._requests = self._made = self._redirects_followed = self._keys_leaked = 0
-        self._refused: Counter[int] = Counter()
-        self._audios: Counter[str] = Counter()
-        self._faults: Counter[FaultKind] = Counter()
+        self._spent = 0
 
-    def reply(self, request: ReceivedRequest) -> Reply:
+    def reply(self, request: Request) -> Reply:
         """Decide about a request; a persona it makes is in the books when this returns."""
         with self._lock:
-            self._count(request)
-            reply = self._route(request)
-            self._tally(reply)
-            return reply
+            return self._route(request)
 
-    def refuse(self, answer: Answer, request: ReceivedRequest | None = None) -> Reply:
-        """Count a request that HTTP itself forbids to read, answered with ``answer``."""
-        with self._lock:
-            self._count(request)
-            reply = Reply(answer)
-            self._tally(reply)
-            return reply
-
-    def statistics(self) -> SandboxStatistics:
-        """Return the counts so far."""
-        with self._lock:
-            return SandboxStatistics(
-                requests=self._requests,
-                made=self._made,
-                refused=MappingProxyType(dict(self._refused)),
-                audios=MappingProxyType(dict(self._audios)),
-                faults=MappingProxyType(dict(self._faults)),
-                redirects_followed=self._redirects_followed,
-                keys_leaked=self._keys_leaked,
-            )
-
-    def received(self) -> tuple[ReceivedRequest, ...]:
-        """Return the requests received, without the key, when the config asks to keep them."""
-        with self._lock:
-            return tuple(self._received)
-
-    def _count(self, request: ReceivedRequest | None) -> None:
-        self._requests += 1
-        if request is not None and self._config.record_requests:
-            self._received.append(request.without_key())
-
-    def _tally(self, reply: Reply) -> None:
-        if reply.fault is not None:
-            self._faults[reply.fault] += 1
-        if reply.answer is not None and reply.answer.code != SUCCESS:
-            self._refused[reply.answer.code] += 1
-
-    def _route(self, request: ReceivedRequest) -> Reply:
+    def _route(self, request: Request) -> Reply:
+        if isinstance(request.body, Answer):
+            return Reply(request.body)
         try:
             target = urlsplit(request.target)
         except ValueError:
-            return Reply(Answer(404, "no such endpoint"))
+            return Reply(NO_SUCH_ENDPOINT)
         call = (request.method, target.path)
         if call == ("POST", GENERATE_PATH):
-            return self._generate(request)
+            return self._generate(request, request.body)
         if call == ("GET", RECORD_INFO_PATH):
             return Reply(self._unauthorized(request) or _record_info(target.query))
         if call == ("GET", CREDIT_PATH):
             return Reply(self._unauthorized(request) or self._credit())
-        if target.path == TRAP_PATH:
-            self._redirects_followed += 1
-            self._keys_leaked += "authorization" in request.headers
-        return Reply(Answer(404, "no such endpoint"))
+        return Reply(NO_SUCH_ENDPOINT)
 
-    def _generate(self, request: ReceivedRequest) -> Reply:
+    def _generate(self, request: Request, body: bytes) -> Reply:
         """Answer a request for a persona; a fault strikes only what passes key and rate limit."""
         fault = self._dice.roll()
-        fields = decode_body(request.body)
-        audio_id = None if isinstance(fields, Answer) else fields.get("audioId")
-        if isinstance(audio_id, str):
-            self._audios[audio_id] += 1
-        else:
-            audio_id = None
+        fields = decode_body(body)
+        named = None if isinstance(fields, Answer) else fields.get("audioId")
+        audio_id = named if isinstance(named, str) else None
         if refusal := self._unauthorized(request) or self._too_often():
             return Reply(refusal, audio_id)
         if fault is not None and fault in _NOTHING_MADE:
@@ -188,7 +113,7 @@ class Service:
         answer = wanted if isinstance(wanted, Answer) else self._make(wanted)
         return Reply(answer, audio_id, fault)
 
-    def _unauthorized(self, request: ReceivedRequest) -> Answer | None:
+    def _unauthorized(self, request: Request) -> Answer | None:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         key = key.strip()
         if scheme.lower() != "bearer" or not key:
@@ -212,7 +137,7 @@ class Service:
                 if self._config.repeat == "conflict":
                     return Answer(409, "a persona already exists for this music")
                 return self._record(known.persona_id, request)
-        except StateError as error:
+        except SandboxError as error:
             return Answer(500, error.message)
 
     def _make_new(self, request: PersonaRequest) -> Answer:
@@ -220,7 +145,7 @@ class Service:
             return Answer(402, "not enough credits")
         # Never seeded: an ID must not come twice, whatever the books forgot.
         answer = self._record(os.urandom(16).hex(), request)
-        self._made += 1
+        self._spent += 1
         return answer
 
     def _record(self, persona_id: str, request: PersonaRequest) -> Answer:
@@ -243,14 +168,14 @@ class Service:
     def _credits_left(self) -> int:
         if self._config.credits is None:
             return UNLIMITED_CREDITS
-        return max(0, self._config.credits - self._made)
+        return max(0, self._config.credits - self._spent)
 
     def _credit(self) -> Answer:
         return Answer(SUCCESS, "success", self._credits_left())
 
 
 def _record_info(query: str) -> Answer:
-    """Describe a task (api.md §2), for as much as a stand-in can know of it."""
+    """Describe a task, for as much as a stand-in can know of it."""
     task_id = parse_qs(query).get("taskId", [""])[0]
     if not task_id:
         return Answer(422, "taskId is required")

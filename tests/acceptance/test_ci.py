@@ -16,9 +16,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
-from personasync.sandbox import Sandbox, SandboxConfig
+from personasync.sandbox import SandboxConfig
 from tests.helpers.hosting import ROOT, GitHub, GitLab, Job, shell_scripts
 from tests.helpers.repository import Repository
+from tests.helpers.sandbox import Sandbox
 from tests.helpers.serving import KEY, NO_CHANGES, STATE, made, recorded
 from tests.helpers.support import manifest_text
 

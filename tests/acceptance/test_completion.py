@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from personasync.sandbox import Sandbox
 from tests.helpers.hosting import ROOT
+from tests.helpers.sandbox import Sandbox
 from tests.helpers.serving import apply_here, made, serving
 from tests.helpers.support import Tool, manifest_text
 from tests.helpers.terminal import ON_A_TERMINAL

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from personasync.sandbox import Sandbox
 from tests.helpers.published import check
+from tests.helpers.sandbox import Sandbox
 from tests.helpers.serving import STATE, made, recorded, serving
 from tests.helpers.support import Tool, manifest_text
 from tests.helpers.waiting import HANG, answers_held, deliver

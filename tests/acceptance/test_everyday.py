@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 import yaml
 
-from personasync.sandbox import Sandbox, SandboxConfig
+from personasync.sandbox import SandboxConfig
+from tests.helpers.sandbox import Sandbox
 from tests.helpers.support import Ended, Tool, manifest_text
 from tests.helpers.terminal import Terminal
 from tests.helpers.waiting import HANG, answers_held, wait_for
@@ -55,7 +56,7 @@ def serve(tool: Tool) -> Iterator[Callable[..., Sandbox]]:
     started: list[Sandbox] = []
 
     def start(**config: Any) -> Sandbox:
-        sandbox = Sandbox(SandboxConfig(record_requests=True, **config))
+        sandbox = Sandbox(SandboxConfig(**config))
         sandbox.start()
         started.append(sandbox)
         tool.environment.update(PERSONASYNC_BASE_URL=sandbox.base_url, PERSONASYNC_API_KEY=KEY)
@@ -238,7 +239,7 @@ def test_apply_posts_json_to_the_one_endpoint(tool: Tool, api: Sandbox) -> None:
     [request] = api.received()
     assert (request.method, request.target) == ("POST", "/api/v1/generate/generate-persona")
     assert request.headers["content-type"] == "application/json"
-    assert request.headers["authorization"] == "Bearer ***"
+    assert request.headers["authorization"] == f"Bearer {KEY}"
 
 
 def test_apply_of_the_quickstart_records_and_prints_every_id(tool: Tool, api: Sandbox) -> None:
@@ -857,7 +858,7 @@ def served(tool: Tool, *args: str) -> Iterator[str]:
 def test_a_served_sandbox_remembers_across_its_runs(tool: Tool) -> None:
     tool.manifest(3)
     for expected in (0, 3):
-        with served(tool, "--books", "books.jsonl", "--key", KEY) as base:
+        with served(tool, "--books", "books.db", "--key", KEY) as base:
             environment = {"PERSONASYNC_BASE_URL": base, "PERSONASYNC_API_KEY": KEY}
             ended = apply(tool, "--state", f"{expected}.state.jsonl", env=environment)
             assert ended.code == expected

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 from markdown_it import MarkdownIt
 
-from personasync.sandbox import Sandbox
+from tests.helpers.sandbox import Sandbox
 from tests.helpers.serving import apply_here, serving
 from tests.helpers.support import Tool, manifest_text
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from personasync.sandbox import Sandbox
+from tests.helpers.sandbox import Sandbox
 from tests.helpers.serving import NO_CHANGES, STATE, apply_here, made, serving
 from tests.helpers.support import Ended, Tool, manifest_text
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from personasync.sandbox import Sandbox
 from tests.helpers.repository import Repository
+from tests.helpers.sandbox import Sandbox
 from tests.helpers.serving import KEY, NO_CHANGES, made, recorded, serving
 from tests.helpers.support import manifest_text
 

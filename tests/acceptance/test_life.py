@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from personasync.sandbox import Sandbox, SandboxConfig
+from personasync.sandbox import SandboxConfig
 from personasync.sandbox.faults import Fault
 from personasync.state import FileStateLog
+from tests.helpers.sandbox import Sandbox
 from tests.helpers.support import Ended, Tool
 from tests.helpers.waiting import HANG
 
@@ -33,8 +34,8 @@ def serve(tool: Tool) -> Iterator[Callable[..., Sandbox]]:
         port = running[-1].port if running else 0
         for sandbox in running:
             sandbox.close()
-        books = tool.folder / "books.jsonl"
-        sandbox = Sandbox(SandboxConfig(port=port, books=books, record_requests=True, **config))
+        books = tool.folder / "books.db"
+        sandbox = Sandbox(SandboxConfig(port=port, books=books, **config))
         sandbox.start()
         running.append(sandbox)
         tool.environment.update(PERSONASYNC_BASE_URL=sandbox.base_url, PERSONASYNC_API_KEY="any")

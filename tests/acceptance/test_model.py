@@ -25,9 +25,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from personasync.sandbox import Sandbox, SandboxConfig
+from personasync.sandbox import SandboxConfig
 from personasync.state import Entry, FileStateLog, Status
 from tests.helpers.killable import Kill, Runner
+from tests.helpers.sandbox import Sandbox
 from tests.helpers.support import Ended, clean_environment
 
 KEYS = [f"k-{number}" for number in range(5)]
@@ -135,7 +136,7 @@ class Life(RuleBasedStateMachine):
         self.given = 0
 
     def serve(self, repeat: Any, port: int) -> Sandbox:
-        books = self.folder / "books.jsonl"
+        books = self.folder / "books.db"
         sandbox = Sandbox(SandboxConfig(books=books, repeat=repeat, port=port))
         sandbox.start()
         return sandbox

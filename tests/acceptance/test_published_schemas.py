@@ -15,8 +15,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from personasync.sandbox import Sandbox, SandboxConfig
+from personasync.sandbox import SandboxConfig
 from tests.helpers.published import NAMES, SCHEMAS, check, check_run, outputs, validator
+from tests.helpers.sandbox import Sandbox
 from tests.helpers.support import Ended, Tool
 
 KEY = "an-api-key-that-nobody-has"

@@ -16,8 +16,9 @@ import click
 import pytest
 
 from personasync.cli.main import cli
-from personasync.sandbox import Sandbox, SandboxConfig
+from personasync.sandbox import SandboxConfig
 from personasync.sandbox.contract import MAGIC_AUDIOS, MAGIC_TASKS
+from tests.helpers.sandbox import Sandbox
 from tests.helpers.support import Tool
 
 ROOT = Path(__file__).resolve().parents[2]

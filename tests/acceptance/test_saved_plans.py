@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from personasync.plan.saved import plan_digest
-from personasync.sandbox import Sandbox
+from tests.helpers.sandbox import Sandbox
 from tests.helpers.serving import KEY, STATE, apply_here, made, recorded, serving
 from tests.helpers.support import Ended, Tool, manifest_text
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from personasync.sandbox import Sandbox
+from tests.helpers.sandbox import Sandbox
 from tests.helpers.serving import NO_CHANGES, STATE, apply_here, serving
 from tests.helpers.support import Tool, manifest_text
 from tests.helpers.terminal import CODES, STYLES, Terminal, cells

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from personasync.sandbox import Sandbox, SandboxConfig
+from personasync.sandbox import SandboxConfig
 from tests.helpers.hosting import ROOT, GitHub, Job
 from tests.helpers.repository import Repository
+from tests.helpers.sandbox import Sandbox
 from tests.helpers.serving import KEY, NO_CHANGES, STATE, made, recorded
 from tests.helpers.support import manifest_text
 

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from personasync.sandbox import Sandbox, SandboxConfig
+from personasync.sandbox import SandboxConfig
 from personasync.state import FileStateLog, State, Status
+from tests.helpers.sandbox import Sandbox
 from tests.helpers.support import Tool
 
 AUDIOS = 3
@@ -66,7 +67,7 @@ class Rehearsal:
         self.tool.manifest(audios)
         self.audios = audios
         self.state_path = folder / "personas.state.jsonl"
-        self.books = folder / "books.jsonl"
+        self.books = folder / "books.db"
         self.sandbox = self._serve(port=0, **config)
         self.port = self.sandbox.port
         self.printed: set[str] = set()

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from personasync.sandbox import Sandbox, SandboxConfig
+from personasync.sandbox import SandboxConfig
 from personasync.state import FileStateLog, State, Status
+from tests.helpers.sandbox import Sandbox
 from tests.helpers.support import Tool
 from tests.helpers.waiting import HANG, answers_held, wait_for
 

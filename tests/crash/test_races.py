@@ -8,8 +8,9 @@ import signal
 
 import pytest
 
-from personasync.sandbox import Sandbox, SandboxConfig
+from personasync.sandbox import SandboxConfig
 from personasync.state import FileStateLog
+from tests.helpers.sandbox import Sandbox
 from tests.helpers.support import Tool
 from tests.helpers.waiting import HANG, answers_held, wait_for
 

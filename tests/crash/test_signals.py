@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 import personasync
-from personasync.sandbox import Sandbox, SandboxConfig
+from personasync.sandbox import SandboxConfig
 from personasync.state import FileStateLog, Status
+from tests.helpers.sandbox import Sandbox
 from tests.helpers.support import Tool
 from tests.helpers.waiting import HANG, answers_held, deliver, wait_for
 
@@ -33,7 +34,7 @@ class Slow:
         self.count = count
         self.tool = Tool(folder)
         self.tool.manifest(count)
-        self.sandbox = Sandbox(SandboxConfig(books=folder / "books.jsonl", latency=latency))
+        self.sandbox = Sandbox(SandboxConfig(books=folder / "books.db", latency=latency))
         self.sandbox.start()
 
     def start(self, *args: str, requests: int = 4, **options):
@@ -65,7 +66,7 @@ class Slow:
         """A rerun by hand mends what the interruption left."""
         self.sandbox.close()
         again = SandboxConfig(
-            port=self.sandbox.port, books=self.tool.folder / "books.jsonl", repeat="same-id"
+            port=self.sandbox.port, books=self.tool.folder / "books.db", repeat="same-id"
         )
         with Sandbox(again) as sandbox:
             env = {"PERSONASYNC_BASE_URL": sandbox.base_url, "PERSONASYNC_API_KEY": "any"}

@@ -10,7 +10,8 @@ from typing import Any
 
 import personasync
 from personasync.api.key import ApiKey
-from personasync.sandbox import Sandbox, SandboxConfig
+from personasync.sandbox import SandboxConfig
+from tests.helpers.sandbox import Sandbox
 from tests.helpers.support import Tool
 
 KEY = "an-api-key-that-nobody-has"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
-from personasync.sandbox.service import Service
+from tests.helpers.sandbox import Sandbox
 
 HANG: Final = 60
 """Seconds after which something is not slow, but stuck."""
@@ -69,14 +69,14 @@ def answers_held() -> Iterator[Held]:
     What a request asks for is made, and in the books, all the same.
     """
     held = Held()
-    decide = Service.reply
+    decide = Sandbox.reply
 
-    def reply(service: Service, request: Any) -> Any:
-        decided = decide(service, request)
+    def reply(sandbox: Sandbox, request: Any) -> Any:
+        decided = decide(sandbox, request)
         held.take_turn()
         return decided
 
-    with patch.object(Service, "reply", reply):
+    with patch.object(Sandbox, "reply", reply):
         try:
             yield held
         finally:

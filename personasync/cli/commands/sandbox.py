@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,9 +16,11 @@ from personasync.model.units import Rate
 from personasync.render.safe import printable
 
 if TYPE_CHECKING:
-    from personasync.sandbox import SandboxRequest
+    from personasync.sandbox import Exchange
 
 DEFAULT_PORT: Final = 8765
+
+_option: Final = partial(option, prefix="PERSONASYNC_SANDBOX_")
 
 
 class _FaultType(click.ParamType[Any]):
@@ -46,80 +49,70 @@ class _FaultType(click.ParamType[Any]):
     "unfinished or old-model (422); an audioId that begins with unfetchable\n"
     "(451), maintenance (455), broken (500), ratelimited (429) or toolong (413).",
 )
-@option(
+@_option(
     "--port",
     type=click.IntRange(0, 65535),
     metavar="N",
     default=DEFAULT_PORT,
     show_default=False,
     help=f"Port on 127.0.0.1; 0: any.  [default: {DEFAULT_PORT}]",
-    envvar="PERSONASYNC_SANDBOX_PORT",
 )
-@option(
+@_option(
     "--books",
     type=click.Path(readable=False),
     metavar="FILE",
     help="Keep what was made here.  [default: in memory]",
-    envvar="PERSONASYNC_SANDBOX_BOOKS",
 )
-@option(
+@_option(
     "--key",
     metavar="KEY",
     help="Accept only this API key.  [default: any]",
-    envvar="PERSONASYNC_SANDBOX_KEY",
 )
-@option(
+@_option(
     "--repeat",
     type=click.Choice(["conflict", "same-id"]),
     metavar="ANSWER",
     default="conflict",
     show_default=True,
     help="To a second request: conflict (409) or same-id.",
-    envvar="PERSONASYNC_SANDBOX_REPEAT",
 )
-@option(
+@_option(
     "--credits",
     type=click.IntRange(min=0),
     metavar="N",
     help="One a persona; then 402.  [default: no end]",
-    envvar="PERSONASYNC_SANDBOX_CREDITS",
 )
-@option(
+@_option(
     "--rate-limit",
     type=RATE,
     metavar="RATE",
     help="Above it, 429; such as 20/10s.  [default: none]",
-    envvar="PERSONASYNC_SANDBOX_RATE_LIMIT",
 )
-@option(
+@_option(
     "--latency",
     type=DURATION,
     default="0s",
     show_default=True,
     help="Time before each answer.",
-    envvar="PERSONASYNC_SANDBOX_LATENCY",
 )
-@option(
+@_option(
     "--fault",
     "faults",
     type=_FaultType(),
     multiple=True,
     metavar="KIND[:PROBABILITY]",
     help="What goes wrong, how often (0 to 1); repeatable.",
-    envvar="PERSONASYNC_SANDBOX_FAULT",
 )
-@option(
+@_option(
     "--seed",
     type=int,
     metavar="N",
     help="Make the faults the same each time.",
-    envvar="PERSONASYNC_SANDBOX_SEED",
 )
-@option(
+@_option(
     "--errors-in-body",
     is_flag=True,
     help="Errors come with HTTP 200, as they are known to.",
-    envvar="PERSONASYNC_SANDBOX_ERRORS_IN_BODY",
 )
 @option("-q", "--quiet", is_flag=True, help="No line for each request.")
 def command(
@@ -156,7 +149,7 @@ def command(
         seed=seed,
         errors_in_body=errors_in_body,
     )
-    with Sandbox(config, log=lambda request: console.say(_line(request))) as sandbox:
+    with Sandbox(config, log=lambda exchange: console.say(_line(exchange))) as sandbox:
         console.result(sandbox.base_url)
         console.say(
             "The personasync sandbox: a stand-in for the API that makes nothing real."
@@ -172,8 +165,8 @@ def command(
     return 0
 
 
-def _line(request: SandboxRequest) -> str:
-    answered = str(request.code) if request.code is not None else "no answer"
-    about = f" audio {request.audio_id}" if request.audio_id else ""
-    fault = f"  (fault: {request.fault})" if request.fault else ""
-    return printable(f"{request.method} {request.path}{about}: {answered}{fault}")
+def _line(exchange: Exchange) -> str:
+    answered = str(exchange.code) if exchange.code is not None else "no answer"
+    about = f" audio {exchange.audio_id}" if exchange.audio_id else ""
+    fault = f"  (fault: {exchange.fault})" if exchange.fault else ""
+    return printable(f"{exchange.method} {exchange.path}{about}: {answered}{fault}")

@@ -37,7 +37,7 @@ def test_a_plan_that_is_not_narrowed_is_the_plan_itself() -> None:
         (["personas.yaml"], "belongs to the manifest or a state"),
         (["personas.state.jsonl"], "belongs to the manifest or a state"),
         (["./personas.state.jsonl.backup"], "belongs to the manifest or a state"),
-        (["personas.books.jsonl"], "belongs to the manifest or a state"),
+        (["personas.books.db"], "belongs to the manifest or a state"),
         (["a.json", "x/../a.json"], "two outputs would both be"),
     ],
 )

@@ -1,20 +1,17 @@
 """The books: what the sandbox made, across runs, crashes and processes."""
 
-import io
 import multiprocessing
 import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from personasync.model.errors import StateError
+from personasync.sandbox import SandboxError
 from personasync.sandbox.books import Books, MadePersona
-
-HEADER = (
-    b'{"format":"personasync.sandbox/1","about":"Made by the personasync sandbox; none of it is'
-    b' real."}\n'
-)
-LINE = b'{"audioId":"a1","personaId":"p1","taskId":"t","name":"N","description":"D"}\n'
 
 
 def persona(number: int, name: str = "N") -> MadePersona:
@@ -37,25 +34,26 @@ def reopened(path: Path) -> dict[str, MadePersona]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "books.jsonl"
+    return tmp_path / "books.db"
 
 
 def test_a_recorded_persona_is_in_the_file_at_once(path: Path) -> None:
     books = Books(path)
     record(books, persona(1))
-    assert path.read_bytes() == HEADER + LINE
+    assert reopened(path) == {"a1": persona(1)}
     books.close()
+    assert [found.name for found in path.parent.iterdir()] == ["books.db"]
 
 
-def test_the_last_line_of_an_audio_wins(path: Path) -> None:
+def test_what_was_recorded_last_of_an_audio_wins_in_its_old_place(path: Path) -> None:
     books = Books(path)
     record(books, persona(1), persona(2), persona(1, name="New"))
-    assert reopened(path) == {"a1": persona(1, name="New"), "a2": persona(2)}
     books.close()
+    assert list(reopened(path).values()) == [persona(1, name="New"), persona(2)]
 
 
 def test_any_text_survives(path: Path) -> None:
-    odd = MadePersona("a\n\r\x1b", "p", "t\u2028", "ขวัญ \ud800", '"\\')
+    odd = MadePersona("a\n\r\x1b\0'", "p", "t\u2028", "ขวัญ 🎤", '"\\')
     books = Books(path)
     record(books, odd)
     books.close()
@@ -66,9 +64,10 @@ def test_without_a_file_it_remembers_in_memory() -> None:
     books = Books(None)
     record(books, persona(1))
     assert books.personas() == {"a1": persona(1)}
+    books.close()
 
 
-def test_each_sees_what_the_other_appended(path: Path) -> None:
+def test_each_sees_what_the_other_recorded(path: Path) -> None:
     one, two = Books(path), Books(path)
     record(one, persona(1))
     with two.exclusive():
@@ -79,103 +78,115 @@ def test_each_sees_what_the_other_appended(path: Path) -> None:
     two.close()
 
 
-@pytest.mark.parametrize("kept", range(len(HEADER) + 2 * len(LINE) + 1))
-def test_every_truncation_loads_as_its_whole_lines(path: Path, kept: int) -> None:
-    """What a line without its newline held was never answered, unless it is all there."""
-    second = LINE.replace(b"1", b"2")
-    path.write_bytes((HEADER + LINE + second)[:kept])
-    expected = {}
-    if kept >= len(HEADER + LINE) - 1:
-        expected["a1"] = persona(1)
-    if kept >= len(HEADER + LINE + second) - 1:
-        expected["a2"] = persona(2)
-    assert reopened(path) == expected
+def test_an_error_undoes_what_was_recorded(path: Path) -> None:
     books = Books(path)
-    record(books, persona(3))
+    with suppress(ZeroDivisionError), books.exclusive():
+        books.record(persona(1))
+        raise ZeroDivisionError
+    assert books.find("a1") is None
     books.close()
-    assert reopened(path) == {**expected, "a3": persona(3)}
+
+
+AFRESH = "Delete or move the file away, and the sandbox starts afresh."
+ANOTHER = "Name another file for them."
 
 
 @pytest.mark.parametrize(
-    ("content", "line", "what"),
+    ("content", "what", "hint"),
     [
-        (b"my notes", 1, "the first line does not say personasync.sandbox/1"),
-        (b"my notes\nmore", 1, "the first line does not say personasync.sandbox/1"),
-        (b'{"format":"personasync.sandbox/2"}\n', 1, None),
-        (b'{"format":"personasync.sandbox/2"}', 1, None),
-        (b"\n", 1, None),
-        (HEADER + b"junk\n" + LINE, 2, "this is not a line of the sandbox's books"),
-        (HEADER + LINE + b"\n", 3, "this is not a line of the sandbox's books"),
-        (HEADER + LINE + b"[]\n", 3, "this is not a line of the sandbox's books"),
-        (HEADER + LINE.replace(b'"p1"', b"1"), 2, "this is not a line of the sandbox's books"),
-        (HEADER + b"[" * 100_000 + b"\n", 2, "this is not a line of the sandbox's books"),
-        (HEADER + b"\xff\n", 2, "this is not a line of the sandbox's books"),
+        (
+            b'{"format":"personasync.sandbox/1","about":"..."}\n',
+            "these books were written by an earlier version of the sandbox",
+            AFRESH,
+        ),
+        (b"my notes\n", "this is not a file of the sandbox's books", ANOTHER),
+        (
+            b"SQLite format 3\0" + b"junk" * 100,
+            "the sandbox's books cannot be used: file is not a database",
+            AFRESH,
+        ),
     ],
 )
-def test_junk_is_an_error_that_names_the_line(
-    path: Path, content: bytes, line: int, what: str | None
+def test_what_is_none_of_ours_is_refused_and_left_alone(
+    path: Path, content: bytes, what: str, hint: str
 ) -> None:
     path.write_bytes(content)
-    with pytest.raises(StateError) as caught:
+    with pytest.raises(SandboxError) as caught:
         Books(path)
-    what = what or "the first line does not say personasync.sandbox/1"
-    assert caught.value.message == f"{path}:{line}: {what}"
-    assert caught.value.hint == "Delete or move the file away, and the sandbox starts afresh."
+    assert (caught.value.message, caught.value.hint) == (f"{path}: {what}", hint)
     assert path.read_bytes() == content
 
 
+def test_another_database_is_refused_and_left_alone(path: Path) -> None:
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE mine (x)")
+    other.close()
+    before = path.read_bytes()
+    with pytest.raises(SandboxError, match="a database, but not the sandbox's books"):
+        Books(path)
+    assert path.read_bytes() == before
+
+
+def test_an_empty_file_becomes_the_books(path: Path) -> None:
+    path.touch()
+    books = Books(path)
+    record(books, persona(1))
+    books.close()
+    assert reopened(path) == {"a1": persona(1)}
+
+
 def test_a_path_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(StateError) as caught:
+    with pytest.raises(SandboxError) as caught:
         Books(tmp_path)
     assert str(caught.value) == f"{tmp_path}: the sandbox's books cannot be opened: Is a directory"
 
 
-def test_books_cut_short_while_in_use_are_an_error(path: Path) -> None:
+def test_closed_books_can_be_neither_read_nor_added_to(path: Path) -> None:
     books = Books(path)
-    record(books, persona(1))
-    os.truncate(path, 0)
-    with pytest.raises(StateError, match="cut short while in use"), books.exclusive():
-        pass
     books.close()
-
-
-class FullDisk(io.FileIO):
-    """Takes half of what is written."""
-
-    def write(self, data) -> int:
-        return super().write(bytes(data)[: len(data) // 2])
-
-
-def test_a_line_that_does_not_fit_is_taken_back(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    Books(path).close()
-    monkeypatch.setattr(io, "FileIO", FullDisk)
-    books = Books(path)
-    with pytest.raises(StateError, match="cannot be written: No space left on device"):
+    books.close()
+    with pytest.raises(SandboxError, match="closed"):
+        books.personas()
+    with pytest.raises(SandboxError, match="closed"):
         record(books, persona(1))
-    assert books.personas() == {}
-    assert path.read_bytes() == HEADER
-    books.close()
 
 
-def test_closed_books_can_be_read_but_not_added_to(path: Path) -> None:
-    books = Books(path)
-    record(books, persona(1))
-    books.close()
-    books.close()
-    assert books.personas() == {"a1": persona(1)}
-    with pytest.raises(StateError, match="closed"):
-        record(books, persona(2))
-    assert path.read_bytes() == HEADER + LINE
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from personasync.sandbox.books import Books, MadePersona
+from personasync.sandbox import SandboxError
+books = Books(Path(sys.argv[1]))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 15, 1 << 15))
+made = 0
+try:
+    while True:
+        with books.exclusive():
+            books.record(MadePersona(f"a{made}", "p", "t", "N", "D" * 500))
+        made += 1
+except SandboxError as error:
+    print(made, error, file=sys.stderr)
+"""
+
+
+def test_a_full_disk_costs_only_what_was_not_answered(path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=True
+    )
+    made, _, error = ended.stderr.partition(" ")
+    assert error.startswith(f"{path}: the sandbox's books cannot be used: ")
+    assert int(made) > 10
+    assert len(reopened(path)) == int(made)
 
 
 def add_many(path: Path, worker: int) -> None:
     books = Books(path)
-    for number in range(200):
+    for number in range(100):
         with books.exclusive():
             if books.find(f"a{number}") is None:
                 books.record(persona(number, name=f"by {worker}"))
+    os._exit(0)  # unclosed, as a kill leaves them
 
 
 def test_processes_share_the_books_and_none_makes_an_audio_twice(path: Path) -> None:
@@ -186,5 +197,4 @@ def test_processes_share_the_books_and_none_makes_an_audio_twice(path: Path) -> 
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
-    assert len(path.read_bytes().splitlines()) == 201
-    assert len(reopened(path)) == 200
+    assert len(reopened(path)) == 100
