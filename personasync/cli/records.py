@@ -14,7 +14,7 @@ from personasync.model.contract import DEFAULT_BASE_URL, SANDBOX_API
 from personasync.model.errors import PersonasyncError
 from personasync.model.persona import Manifest, Persona
 from personasync.model.spelling import nearest
-from personasync.render.commands import command_line
+from personasync.model.steps import Command, NextStep, Option
 from personasync.state import Entry, Header, LogContents, State, Status
 
 _NAMED: Final = 5
@@ -93,21 +93,18 @@ def by_key(known: Iterable[Record]) -> dict[str, tuple[Record, ...]]:
     return found
 
 
-def find(
-    known: Sequence[Record], word: str, *, options: Sequence[str] = (), several: bool = False
-) -> Record:
+def find(known: Sequence[Record], word: str, *, several: bool = False) -> Record:
     """Return the record that a key, or else an audioId, means; ``several`` will do for some uses.
 
     Raises ``PersonasyncError`` where there is none, with a likely key, or
     where there are several, with the audioIds that tell them apart.
-    ``options`` are those that a command of a hint must be given again.
     """
     found = by_key(known).get(word, ())
     named = tuple(record for record in known if record.audio_id == word)
     if not found or (len(found) > 1 and named and named[0] in found):
         found = named
     if not found:
-        raise _not_there(known, word, options)
+        raise _not_there(known, word)
     if len(found) > 1 and not several:
         audios = [f"{_audio(record)}" for record in found[:_NAMED]]
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
@@ -129,36 +126,43 @@ def _audio(record: Record) -> str:
     return f"{record.audio_id} ({status})"
 
 
-def _not_there(known: Sequence[Record], word: str, options: Sequence[str]) -> PersonasyncError:
+def _not_there(known: Sequence[Record], word: str) -> PersonasyncError:
     of_state = known and all(record.persona is None for record in known)
     where = "the state" if of_state else "the manifest or the state"
     return PersonasyncError(
-        f"no persona has the key {word!r}, in {where}", hint=_instead(known, word, options)
+        f"no persona has the key {word!r}, in {where}", hint=_instead(known, word)
     )
 
 
-def _instead(known: Sequence[Record], word: str, options: Sequence[str]) -> str:
+def _instead(known: Sequence[Record], word: str) -> NextStep:
     for record in known:
         if record.entry is not None and record.entry.key == word:  # a rename not yet applied
-            return f"the manifest calls it {record.key!r} now"
+            return NextStep(f"the manifest calls it {record.key!r} now")
     close = nearest(word, [record.key for record in known])
     if close is not None:
-        return f"did you mean {close!r}?"
+        return NextStep(f"did you mean {close!r}?")
     if not known:
-        return "nothing is recorded there; name the manifest with -f, or the state with --state"
+        manifest, state = Option("manifest"), Option("state")
+        return NextStep(
+            "nothing is recorded there; name the manifest with ",
+            manifest,
+            ", or the state with ",
+            state,
+        )
     if all(record.entry is None for record in known):
-        return f"`{command_line('plan', options=options)}` shows the keys of the manifest"
-    return f"`{command_line('state list', options=options)}` shows what is recorded"
+        return NextStep("to see the keys of the manifest: ", Command("plan"))
+    return NextStep("to see what is recorded: ", Command("state list"))
 
 
-def apply_options(workspace: Workspace, header: Header | None) -> tuple[str, ...]:
-    """Return the options that an apply needs to go on with a state that may be of any API."""
-    options = workspace.options
+def apply_command(workspace: Workspace, header: Header | None) -> Command:
+    """Return the apply that goes on with a state, whichever API that belongs to."""
     api = header.api if header else workspace.api
     if api == SANDBOX_API:
-        return options if workspace.sandbox else (*options, "--sandbox")
+        return Command("apply", (), (Option("sandbox"),))
     inherited = os.environ.get("PERSONASYNC_BASE_URL") or DEFAULT_BASE_URL
-    return options if parse_base_url(inherited) == api else (*options, "--base-url", api)
+    if parse_base_url(inherited) == api:
+        return Command("apply")
+    return Command("apply", (), (Option("base-url", api),))
 
 
 def is_begun(contents: LogContents) -> bool:
@@ -170,6 +174,10 @@ def no_state(workspace: Workspace) -> PersonasyncError:
     """Return the error that says so."""
     return PersonasyncError(
         f"there is no state at {workspace.state_path}",
-        hint="the first apply or import begins one; name another with --state,"
-        " or the sandbox's with --sandbox",
+        hint=NextStep(
+            "the first apply or import begins one; name another with ",
+            Option("state"),
+            ", or the sandbox's with ",
+            Option("sandbox"),
+        ),
     )

@@ -117,7 +117,7 @@ class Workspace:
         from personasync.plan.compute import compute_plan  # not every command has one
 
         try:
-            return compute_plan(manifest, state, options=self.options)
+            return compute_plan(manifest, state)
         except PlanError as error:
             for file in manifest.files:
                 if Path(file).is_file():

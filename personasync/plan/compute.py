@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -14,12 +13,13 @@ from typing import Final
 from personasync.model.diagnostics import Diagnostic, Place, Severity
 from personasync.model.errors import PlanError
 from personasync.model.persona import Manifest, Persona, PersonaRequest
+from personasync.model.steps import Command, NextStep, Option
 from personasync.state.entry import Entry, Origin, Status
 from personasync.state.fold import State
 
 
 class ActionKind(StrEnum):
-    """What is to be done, or said, about one persona (design.md §5)."""
+    """What is to be done, or said, about one persona."""
 
     CREATE = "create"
     RESUME = "resume"
@@ -95,14 +95,13 @@ class Plan:
         return any(action.kind in APPLICABLE for action in self.actions)
 
 
-def compute_plan(manifest: Manifest, state: State, *, options: Sequence[str] = ()) -> Plan:
+def compute_plan(manifest: Manifest, state: State) -> Plan:
     """Compare a manifest with a state.
 
     Raises ``PlanError``, with a diagnostic for each, when the manifest gives
-    an ID that contradicts a recorded one. ``options`` are those that a command
-    of a hint must be given again.
+    an ID that contradicts a recorded one.
     """
-    contradictions = _contradictions(manifest, state, options)
+    contradictions = _contradictions(manifest, state)
     if contradictions:
         raise PlanError(
             "the manifest and the state contradict each other", diagnostics=contradictions
@@ -183,7 +182,7 @@ def _unrecorded(base: Action, persona: Persona, entry: Entry) -> Action:
                 base,
                 kind=ActionKind.RESUME,
                 changes=changes_between(entry.request, persona.request),
-                reason="an earlier request's outcome is unknown; asking again is safe",
+                reason="an earlier request's outcome is unknown; asking again spends nothing twice",
             )
         case Status.CONFLICT:
             return replace(base, kind=ActionKind.CONFLICT, reason=conflict_reason(entry))
@@ -202,7 +201,7 @@ def _failure_reason(entry: Entry) -> str | None:
 
 
 CONFLICT_CODE: Final = 409
-"""The API's code for an audio that has a persona already (api.md §1)."""
+"""The API's code for an audio that has a persona already."""
 
 
 def conflict_reason(entry: Entry) -> str:
@@ -242,22 +241,22 @@ def _removed(entry: Entry, *, replaced: bool) -> Action:
 _GONE: Final = "no longer in the manifest"
 
 
-def _contradictions(manifest: Manifest, state: State, options: Sequence[str]) -> list[Diagnostic]:
+def _contradictions(manifest: Manifest, state: State) -> list[Diagnostic]:
     given = [persona for persona in manifest.personas if persona.persona_id]
     if not given:
         return []
     owners = {entry.persona_id: entry for entry in state.entries.values() if entry.persona_id}
-    found = (_contradiction(persona, state, owners, options) for persona in given)
+    found = (_contradiction(persona, state, owners) for persona in given)
     return [diagnostic for diagnostic in found if diagnostic is not None]
 
 
 def _contradiction(
-    persona: Persona, state: State, owners: Mapping[str, Entry], options: Sequence[str]
+    persona: Persona, state: State, owners: Mapping[str, Entry]
 ) -> Diagnostic | None:
     entry = state.entries.get(persona.audio_id)
     recorded = entry.persona_id if entry else None
     owner = owners.get(persona.persona_id or "")
-    command = _force_import(persona, options)
+    record = Command("import", (persona.key, persona.persona_id or ""), (Option("force"),))
     if recorded == persona.persona_id:
         return None  # as it should be, also where --force gave the ID to another audio as well
     if owner is not None:
@@ -267,25 +266,17 @@ def _contradiction(
         )
         hint = (
             "each audio has a persona of its own: correct or remove the personaId, or, if it is"
-            f" this audio's, record it: {command}"
+            " this audio's, record it: "
         )
     elif recorded:
         message = f"personaId is {persona.persona_id}, but {recorded} is recorded for this audio"
-        hint = (
-            "put the recorded ID into the manifest, or, if the manifest is right, record it:"
-            f" {command}"
-        )
+        hint = "put the recorded ID into the manifest, or, if the manifest is right, record it: "
     else:
         return None
     place = persona.persona_id_place or persona.place
-    return Diagnostic(Severity.ERROR, "contradicting-persona-id", message, place, hint)
-
-
-def _force_import(persona: Persona, options: Sequence[str]) -> str:
-    words, given = [persona.key, persona.persona_id or ""], ["--force", *options]
-    if words[1].startswith("-"):
-        words, given = [*given, "--", *words], []
-    return shlex.join(["personasync", "import", *words, *given])
+    return Diagnostic(
+        Severity.ERROR, "contradicting-persona-id", message, place, NextStep(hint, record)
+    )
 
 
 def adopted_origin(action: Action) -> Origin:

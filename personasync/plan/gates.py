@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from personasync.model.errors import PlanError
 from personasync.model.spelling import nearest
+from personasync.model.steps import Command, NextStep, Option
 from personasync.plan.compute import ATTENTION, SPENDING, Plan
 
 
@@ -25,7 +26,7 @@ def select(plan: Plan, targets: Sequence[str], excludes: Sequence[str] = ()) -> 
                 f"no persona matches {pattern!r}",
                 hint=f"did you mean {close!r}?"
                 if close
-                else "`personasync plan`, without --target and --exclude, shows the keys there are",
+                else NextStep("the whole plan shows the keys there are: ", Command("plan")),
             )
     kept = tuple(
         action
@@ -46,7 +47,12 @@ def refuse_unsafe(plan: Plan, *, strict: bool = False, max_creates: int | None =
         raise PlanError(
             f"the plan would create {spends} persona{'s' if spends > 1 else ''},"
             f" and at most {max_creates} are allowed",
-            hint="raise --max-creates (or settings.maxCreates), or choose some with --target",
+            hint=NextStep(
+                "raise ",
+                Option("max-creates"),
+                " (or settings.maxCreates), or choose some with ",
+                Option("target"),
+            ),
         )
     attention = [action for action in plan.actions if action.kind in ATTENTION]
     if strict and attention:
@@ -54,8 +60,8 @@ def refuse_unsafe(plan: Plan, *, strict: bool = False, max_creates: int | None =
         need = "needs" if len(attention) == 1 else "need"
         more = f" and {len(attention) - 5} more" if len(attention) > 5 else ""
         raise PlanError(
-            f"--strict: {len(attention)} of the plan's rows {need} attention: {keys}{more}",
-            hint="settle them, or leave out --strict",
+            f"{len(attention)} of the plan's rows {need} attention: {keys}{more}",
+            hint=NextStep("settle them, or leave out ", Option("strict")),
         )
 
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from personasync.model.persona import PersonaRequest
 from personasync.plan.compute import CONFLICT_CODE, conflict_reason
-from personasync.render.commands import command_line, import_command
+from personasync.render import remedies
+from personasync.render.commands import HERE, Shell
 from personasync.render.layout import Style, display_width, pad, paint
 from personasync.render.safe import defuse, json_text, page, printable
 from personasync.state.adopt import answered_id
@@ -31,15 +32,14 @@ class Shown:
 
     ``history`` are all entries of its audio that the log has, the oldest
     first. ``wanted`` is what the manifest says of the audio now, if anything.
-    ``name`` is what commands call it, its key where that is not given, and
-    ``options`` are those that a command must be given again.
+    ``name`` is what commands call it, its key where that is not given.
     """
 
     entry: Entry
     history: tuple[Entry, ...] = ()
     wanted: PersonaRequest | None = None
     name: str | None = None
-    options: tuple[str, ...] = ()
+    shell: Shell = HERE
 
 
 def render_list_text(entries: Sequence[Entry], color: bool = False) -> str:
@@ -101,19 +101,18 @@ def _remedy(shown: Shown) -> Iterator[str]:
         yield _fact("why", "dropped from view; back in the manifest, it needs no request")
     if entry.persona_id:
         return
+    name, shell = shown.name or entry.key, shown.shell
     if entry.status is Status.PENDING:
-        again = command_line("apply", options=shown.options)
         yield _fact("why", "a request was about to be sent, and its outcome is unknown")
-        yield _fact("mend it", f"with it in the manifest: {again}")
-        yield _fact("", "(it asks again, which is safe: an audio makes a persona only once)")
+        apply = shell.line(remedies.APPLY)
+        yield _fact("mend it", f"with it in the manifest: {apply}")
+        yield _fact("", f"({remedies.ASKED_AGAIN})")
+        found = "a kept answer shows the ID" if answered_id(entry) else "if you know the ID"
+        yield _fact("or", f"{found}: {shell.line(remedies.record(name, entry))}")
     elif entry.status is Status.CONFLICT or entry.code == CONFLICT_CODE:
         yield _fact("why", conflict_reason(entry))
-    else:
-        return
-    answered = answered_id(entry)
-    found = "a kept answer shows the ID" if answered else "once you have found the ID"
-    record = import_command(shown.name or entry.key, answered, options=shown.options)
-    yield _fact("or" if entry.status is Status.PENDING else "mend it", f"{found}: {record}")
+        for way in remedies.conflict(name, entry):
+            yield _fact("mend it", f"{way.words}: {shell.line(way.command)}")
 
 
 def _past(entry: Entry) -> str:

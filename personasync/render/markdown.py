@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from personasync.plan.compute import Plan
-from personasync.render.rows import Note, Row, notes_of, rows_of, summary_lines
+from personasync.render.commands import HERE, Shell
+from personasync.render.rows import Row, blocks_of, general, notes_of, rows_of, summary_lines
 from personasync.render.safe import printable
 
 MARKDOWN_MARKER: Final = "<!-- personasync plan -->"
@@ -64,17 +65,16 @@ class _Table:
         return "".join(f"{line}\n" for line in ("", *lines))
 
 
-def render_markdown(plan: Plan, *, limit: int = MARKDOWN_LIMIT, options: Sequence[str] = ()) -> str:
+def render_markdown(plan: Plan, *, limit: int = MARKDOWN_LIMIT, shell: Shell = HERE) -> str:
     """Return the plan as Markdown for a comment, in at most ``limit`` bytes of UTF-8.
 
     What does not fit is left out by whole rows, and counted. The summary and
-    the notes always stand; they need about 2,000 bytes. ``options`` are those
-    that a command it shows must be given again.
+    the notes always stand; they need about 2,000 bytes.
     """
-    rows = rows_of(plan, options)
+    rows = rows_of(plan)
     head = _head(summary_lines(plan))
-    notes = "".join(_notes(notes_of(rows)))
-    actions = _Table("actions", ("", "key", "action", "persona", "details"), _actions(rows))
+    notes = "".join(_notes(rows, shell))
+    actions = _Table("actions", ("", "key", "action", "persona", "details"), _actions(rows, shell))
     changes = _Table("changed fields", ("key", "field", "recorded", "wanted"), _changes(rows))
     room = limit - _size(head) - _size(notes)
     shown = actions.fitted(room - (_KEPT_FOR_NOTES if changes.rows else 0)) if rows else ""
@@ -87,16 +87,20 @@ def _head(summary: Sequence[str]) -> str:
     return "\n\n".join(lines) + "\n"
 
 
-def _actions(rows: Iterable[Row]) -> tuple[str, ...]:
-    return tuple(
-        _table_row(
-            _code(row.symbol),
-            _code(row.key),
-            row.kind,
-            _code(row.name, _NAME_LIMIT),
-            "<br>".join(filter(None, (_code(row.detail, _TEXT_LIMIT), _code(row.command or "")))),
-        )
-        for row in rows
+def _actions(rows: Iterable[Row], shell: Shell) -> tuple[str, ...]:
+    crowded = {id(row) for block in blocks_of(rows) if block.crowded for row in block.rows}
+    return tuple(_action(row, shell, row.plain and id(row) in crowded) for row in rows)
+
+
+def _action(row: Row, shell: Shell, brief: bool) -> str:
+    ways = () if brief else row.ways
+    commands = (_code(shell.line(way.command)) for way in ways)
+    return _table_row(
+        _code(row.symbol),
+        _code(row.key),
+        row.kind,
+        _code(row.name, _NAME_LIMIT),
+        "<br>".join(filter(None, (_code(row.detail, _TEXT_LIMIT), *commands))),
     )
 
 
@@ -108,10 +112,14 @@ def _changes(rows: Iterable[Row]) -> tuple[str, ...]:
     )
 
 
-def _notes(notes: Iterable[Note]) -> Iterator[str]:
-    for index, note in enumerate(notes):
-        text = f"{_escaped(note.reason)}; {note.way_out}" if note.way_out else _escaped(note.reason)
-        yield f"{'' if index else chr(10)}- **{note.kind}**: {text}\n"
+def _notes(rows: Sequence[Row], shell: Shell) -> Iterator[str]:
+    """Yield a line for what many rows share; its commands name no persona, so it stays short."""
+    notes = [(kind, _escaped(note)) for kind, note in notes_of(rows)]
+    for row in (block.rows[0] for block in blocks_of(rows) if block.rows[0].ways):
+        ways = (f"{way.words}: {_code(shell.line(general(way.command)))}" for way in row.ways)
+        notes.append((row.kind, "; ".join((_escaped(row.reason), *ways))))
+    for index, (kind, note) in enumerate(notes):
+        yield f"{'' if index else chr(10)}- **{kind}**: {note}\n"
 
 
 def _ruled(header: Sequence[str]) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from personasync.model.errors import PersonasyncError
+from personasync.model.steps import NextStep, Option
 from personasync.render.safe import defuse, json_text, page, printable, shell_word
 
 
@@ -35,7 +36,7 @@ def render_id(persona_id: str) -> str:
 
 
 def render_json(outputs: Sequence[Output]) -> str:
-    """Return ``{key: {"personaId", "audioId", "taskId", "name"}}`` (design.md §7)."""
+    """Return ``{key: {"personaId", "audioId", "taskId", "name"}}``."""
     document = {
         output.key: {
             "personaId": output.persona_id,
@@ -73,7 +74,7 @@ def render_env(outputs: Sequence[Output]) -> str:
         if name in variables:
             raise PersonasyncError(
                 f"the keys {variables[name].key!r} and {output.key!r} both become ${name}",
-                hint="use --format json, or rename one of them",
+                hint=NextStep("use ", Option("format", "json"), ", or rename one of them"),
             )
         variables[name] = output
     return "".join(

@@ -7,9 +7,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from personasync.plan.compute import ATTENTION, Plan
+from personasync.render.commands import HERE, Shell
 from personasync.render.github import workflow_command
 from personasync.render.layout import Style, display_width, pad, paint, shorten, wrap
-from personasync.render.rows import ChangedField, Row, notes_of, rows_of, summary_lines
+from personasync.render.rows import (
+    Block,
+    ChangedField,
+    Row,
+    blocks_of,
+    notes_of,
+    rows_of,
+    summary_lines,
+)
 from personasync.render.safe import json_text, page, printable
 
 __all__ = [
@@ -35,7 +44,7 @@ _ANNOTATION_ROOM: Final = 200
 
 
 def render_json(plan: Plan, *, api: str, location: str, paths: Sequence[str] | None = None) -> str:
-    """Return the plan as JSON (design.md §7), which is also the plan that is saved.
+    """Return the plan as JSON, which is also the plan that is saved.
 
     ``location`` is where the state is kept, and ``paths`` what names the
     manifest where that is not its files, both as the user would say it. The
@@ -47,25 +56,20 @@ def render_json(plan: Plan, *, api: str, location: str, paths: Sequence[str] | N
     return json_text(saved.to_json(), indent=2) + "\n"
 
 
-def render_text(
-    plan: Plan, *, color: bool = False, width: int = 100, options: Sequence[str] = ()
-) -> str:
-    """Return the plan for a terminal of ``width`` cells; it ends with a newline.
-
-    ``options`` are those that a command it shows must be given again.
-    """
-    rows = rows_of(plan, options)
+def render_text(plan: Plan, *, color: bool = False, width: int = 100, shell: Shell = HERE) -> str:
+    """Return the plan for a terminal of ``width`` cells; it ends with a newline."""
+    rows = rows_of(plan)
     notes = [
         line
-        for note in notes_of(row for row in rows if row.command is None)
-        for line in wrap(f"{note.kind}: {note}", width, hanging="  ")
+        for kind, note in notes_of(rows)
+        for line in wrap(f"{kind}: {note}", width, hanging="  ")
     ]
     summary, *attention = summary_lines(plan)
     ending = [
         paint(summary, Style.BOLD, color),
         *(paint(line, Style.YELLOW, color) for line in attention),
     ]
-    return page(_apart(_rows(rows, color, width), notes, ending))
+    return page(_apart(_rows(rows, color, width, shell), notes, ending))
 
 
 def _apart(*blocks: Iterable[str]) -> Iterator[str]:
@@ -79,28 +83,32 @@ def _apart(*blocks: Iterable[str]) -> Iterator[str]:
         begun = begun or bool(lines)
 
 
-def _rows(rows: Sequence[Row], color: bool, width: int) -> Iterator[str]:
+def _rows(rows: Sequence[Row], color: bool, width: int, shell: Shell) -> Iterator[str]:
     key_width = min(max((display_width(row.key) for row in rows), default=0), _KEY_WIDTH)
     left = 4 + key_width + 2 + _ACTION_WIDTH + 2
-    names = [shorten(row.name, max(12, min(width - left, _NAME_WIDTH))) for row in rows]
-    name_width = max(map(display_width, names), default=0)
-    for row, name in zip(rows, names, strict=True):
-        symbol = paint(row.symbol, _STYLES[row.symbol], color)
-        start = f"  {symbol} {pad(row.key, key_width)}  {row.kind:<{_ACTION_WIDTH}}  "
-        beside = left + name_width + 2 + display_width(row.detail) <= width
-        yield f"{start}{pad(name, name_width)}  {row.detail if beside else ''}".rstrip()
-        if not beside:
-            yield from wrap(row.detail, width, indent=_INDENT)
-        yield from _beneath(row, width)
+    room = max(12, min(width - left, _NAME_WIDTH))
+    name_width = max((display_width(shorten(row.name, room)) for row in rows), default=0)
+    for block in blocks_of(rows):
+        for row in block.rows:
+            symbol = paint(row.symbol, _STYLES[row.symbol], color)
+            start = f"  {symbol} {pad(row.key, key_width)}  {row.kind:<{_ACTION_WIDTH}}  "
+            beside = left + name_width + 2 + display_width(row.detail) <= width
+            name = pad(shorten(row.name, room), name_width)
+            yield f"{start}{name}  {row.detail if beside else ''}".rstrip()
+            if not beside:
+                yield from wrap(row.detail, width, indent=_INDENT)
+            for change in row.changes:
+                yield from _change(change, width)
+        yield from _trouble(block, width, shell)
 
 
-def _beneath(row: Row, width: int) -> Iterator[str]:
-    for change in row.changes:
-        yield from _change(change, width)
-    if row.command is not None:
-        yield from wrap(row.reason, width, indent=_INDENT)
-        yield from wrap(f"{row.way_out}:", width, indent=_INDENT)
-        yield f"{_INDENT}  {row.command}"
+def _trouble(block: Block, width: int, shell: Shell) -> Iterator[str]:
+    first = block.rows[0]
+    if first.ways:
+        yield from wrap(first.reason, width, indent=_INDENT)
+    for at, way in enumerate(first.ways):
+        yield from wrap(f"{way.words}:", width, indent=_INDENT)
+        yield from (f"{_INDENT}  {shell.line(command)}" for command in block.commands(at))
 
 
 def _change(change: ChangedField, width: int) -> Iterator[str]:
@@ -114,22 +122,22 @@ def _change(change: ChangedField, width: int) -> Iterator[str]:
     yield f"{_INDENT}  wanted    {cut.wanted}"
 
 
-def render_github(plan: Plan, *, options: Sequence[str] = ()) -> str:
+def render_github(plan: Plan, *, shell: Shell = HERE) -> str:
     """Return workflow commands: a warning for each (!) row at its line, a notice that sums up.
 
     GitHub shows the first ten warnings of a step; the log has them all.
     """
-    commands = [_warning(row) for row in rows_of(plan, options) if row.kind in ATTENTION]
+    commands = [_warning(row, shell) for row in rows_of(plan) if row.kind in ATTENTION]
     notice = workflow_command("notice", {"title": "personasync plan"}, summary_lines(plan))
     return "".join(f"{command}\n" for command in (*commands, notice))
 
 
-def _warning(row: Row) -> str:
+def _warning(row: Row, shell: Shell) -> str:
     changes = (change.around_difference(_ANNOTATION_ROOM) for change in row.changes)
     message = [
         row.reason,
         *(f"{change.field}: {change.recorded} -> {change.wanted}" for change in changes),
-        f"{row.way_out}: {row.command}" if row.command else row.way_out,
+        *(f"{way.words}: {shell.line(way.command)}" for way in row.ways),
     ]
     at = {"file": printable(row.place.file), "line": str(row.place.line)} if row.place else {}
     return workflow_command(
@@ -146,23 +154,23 @@ class Setting:
     paths: tuple[str, ...] | None = None
     color: bool = False
     width: int = 100
-    options: tuple[str, ...] = ()
+    shell: Shell = HERE
 
 
 def _markdown(plan: Plan, setting: Setting) -> str:
     from personasync.render.markdown import render_markdown  # most plans are shown as text
 
-    return render_markdown(plan, options=setting.options)
+    return render_markdown(plan, shell=setting.shell)
 
 
 FORMATS: Final[Mapping[str, Callable[[Plan, Setting], str]]] = {
     "text": lambda plan, setting: render_text(
-        plan, color=setting.color, width=setting.width, options=setting.options
+        plan, color=setting.color, width=setting.width, shell=setting.shell
     ),
     "json": lambda plan, setting: render_json(
         plan, api=setting.api, location=setting.location, paths=setting.paths
     ),
     "markdown": _markdown,
-    "github": lambda plan, setting: render_github(plan, options=setting.options),
+    "github": lambda plan, setting: render_github(plan, shell=setting.shell),
 }
-"""Every format of a plan by its name (design.md §7)."""
+"""Every format of a plan by its name."""

@@ -6,14 +6,16 @@ All texts here are printable already.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from personasync.model.diagnostics import Place
+from personasync.model.steps import Command
 from personasync.plan.compute import ATTENTION, Action, ActionKind, Change, Plan
-from personasync.render.commands import command_line, import_command
+from personasync.render import remedies
 from personasync.render.layout import display_width, shorten
+from personasync.render.remedies import Way
 from personasync.render.safe import printable
 from personasync.state.adopt import answered_id
 from personasync.state.entry import Status
@@ -30,38 +32,7 @@ _SYMBOLS: Final[Mapping[ActionKind, str]] = {
 _MOST_COMMANDS: Final = 10
 """More rows of a kind than this share one note, and have no command each."""
 
-_SENT: Final = (
-    "fields that differ stay as they are recorded, since the API cannot change a persona: put them"
-    " back, or use another audio"
-)
-_WAYS_OUT: Final[Mapping[ActionKind, str]] = {
-    ActionKind.CHANGED: (
-        "put it back as it was (`personasync state show KEY` prints it), or use another audio"
-    ),
-    ActionKind.REMOVED: (
-        "put it back into the manifest, or hide it with `personasync state rm KEY`, which keeps"
-        " its ID"
-    ),
-    ActionKind.CONFLICT: (
-        "find its ID where it was made, or in an older copy of the state, and record it; or use"
-        " another audio"
-    ),
-    ActionKind.RENAME: _SENT,
-    ActionKind.IMPORT: _SENT,
-    ActionKind.RESUME: (
-        "should the earlier request have made it, it has the recorded values, not the wanted ones"
-    ),
-}
-"""How to settle what needs it: for a rename, an import or a resume, only fields that differ."""
-
-_PUT_BACK: Final = "use another audio, or put it back as it was sent, which this prints"
-_HIDE: Final = "put it back into the manifest, or hide it; its ID is kept"
-_HIDE_UNKNOWN: Final = "put it back into the manifest, or hide it"
-_RESUME: Final = (
-    "put it back into the manifest and apply, which asks again and is safe; this prints its entry"
-)
 _REASON_LIMIT: Final = 300
-_SHOWN_WAY_OUT: Final = "an answer that was kept shows its ID: record it, or use another audio"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +62,9 @@ class ChangedField:
 class Row:
     """What is said of one action.
 
-    ``detail`` is what only this row can say, ``reason`` why, ``way_out`` how
-    to settle it, and ``command`` the exact command that does.
+    ``detail`` is what only this row can say, ``reason`` why, and ``ways`` are
+    how to settle it. ``note`` is what holds for all rows of its kind, and
+    ``plain`` that nothing but its key tells its commands from theirs.
     """
 
     kind: ActionKind
@@ -102,51 +74,71 @@ class Row:
     detail: str
     reason: str
     changes: tuple[ChangedField, ...] = ()
-    way_out: str = ""
-    command: str | None = None
+    ways: tuple[Way, ...] = ()
+    note: str = ""
+    plain: bool = True
     place: Place | None = None
+
+    @property
+    def trouble(self) -> tuple[ActionKind, str, tuple[str, ...]]:
+        """What rows that are settled in the same way have in common."""
+        return self.kind, self.reason, tuple(way.words for way in self.ways)
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """What would be the same on many rows of a kind, said once."""
+class Block:
+    """Rows that are shown together: one, or all that share a trouble."""
 
-    kind: ActionKind
-    reason: str
-    way_out: str
+    rows: tuple[Row, ...]
 
-    def __str__(self) -> str:
-        return "; ".join(part for part in (self.reason, self.way_out) if part)
+    @property
+    def crowded(self) -> bool:
+        """Whether the rows are too many for a command each."""
+        return len(self.rows) > _MOST_COMMANDS
+
+    def commands(self, way: int) -> list[Command]:
+        """Return the commands of one way out; one for any of the rows where they are many."""
+        if not self.crowded:
+            return [row.ways[way].command for row in self.rows]
+        special = [row.ways[way].command for row in self.rows if not row.plain]
+        return [general(self.rows[0].ways[way].command), *special]
 
 
-def rows_of(plan: Plan, options: Sequence[str] = ()) -> tuple[Row, ...]:
-    """Return a row for each action of a plan but those that are ``unchanged``.
+def general(command: Command) -> Command:
+    """Return a command about any persona in place of the one that it names."""
+    return replace(command, words=(remedies.ANY, *command.words[1:]))
 
-    ``options`` are those that a command of a row must be given again.
-    """
-    shown = [each for each in plan.actions if each.kind is not ActionKind.UNCHANGED]
-    crowded = {kind for kind, count in plan.counts().items() if count > _MOST_COMMANDS}
+
+def rows_of(plan: Plan) -> tuple[Row, ...]:
+    """Return a row for each action of a plan but those that are ``unchanged``."""
     names = _Names(plan)
-    return tuple(_row(each, names, each.kind in crowded, options) for each in shown)
+    return tuple(
+        _row(each, names) for each in plan.actions if each.kind is not ActionKind.UNCHANGED
+    )
 
 
-def notes_of(rows: Iterable[Row]) -> tuple[Note, ...]:
-    """Return the notes that explain the rows, in the order of the first row of each."""
-    noted = dict.fromkeys(note for row in rows for note in _notes(row))
-    return tuple(note for note in noted if str(note))
+def blocks_of(rows: Iterable[Row]) -> tuple[Block, ...]:
+    """Return the rows with those that share a trouble together, where the first of them stands."""
+    found: dict[object, list[Row]] = {}
+    for at, row in enumerate(rows):
+        found.setdefault(row.trouble if row.ways else at, []).append(row)
+    return tuple(Block(tuple(together)) for together in found.values())
 
 
-def _notes(row: Row) -> Iterator[Note]:
-    if row.kind in ATTENTION:
-        yield Note(row.kind, row.reason, row.way_out)
-        return
+def notes_of(rows: Iterable[Row]) -> tuple[tuple[ActionKind, str], ...]:
+    """Return what holds for all rows of a kind, said once, in the order of the first of each."""
+    return tuple(dict.fromkeys((row.kind, note) for row in rows for note in _notes(row)))
+
+
+def _notes(row: Row) -> Iterator[str]:
     if row.kind is ActionKind.RESUME:
-        yield Note(row.kind, row.reason, "")
-    yield Note(row.kind, "", row.way_out)
+        yield row.reason
+    if row.note:
+        yield row.note
 
 
 def summary_lines(plan: Plan) -> tuple[str, ...]:
-    """Return the one or two lines that sum up a plan, word for word as design.md §5 has them."""
+    """Return the one or two lines that sum up a plan."""
     counts = plan.counts()
     if plan.applicable or counts[ActionKind.CONFLICT]:
         summary = (
@@ -186,8 +178,7 @@ class _Names:
         return action.entry.key if action.entry and not self.shared(action) else action.audio_id
 
 
-def _row(action: Action, names: _Names, crowded: bool, options: Sequence[str]) -> Row:
-    way_out, command = _way_out(action, names, crowded, options)
+def _row(action: Action, names: _Names) -> Row:
     return Row(
         action.kind,
         _SYMBOLS[action.kind],
@@ -196,38 +187,33 @@ def _row(action: Action, names: _Names, crowded: bool, options: Sequence[str]) -
         printable(_detail(action, names)),
         printable(action.reason or ""),
         tuple(map(_changed_field, action.changes)),
-        way_out,
-        command,
+        _ways(action, names.of(action)),
+        _note(action),
+        not names.shared(action) and answered_id(action.entry) is None,
         action.place,
     )
 
 
-def _way_out(
-    action: Action, names: _Names, crowded: bool, options: Sequence[str]
-) -> tuple[str, str | None]:
-    """Return how to settle an action, and the command that does, where the row shows its own."""
-    status = action.entry.status if action.entry else None
+def _ways(action: Action, name: str) -> tuple[Way, ...]:
     match action.kind:
         case ActionKind.CONFLICT:
-            persona_id = answered_id(action.entry)
-            command = import_command(action.key, persona_id, options=options)
-            return _SHOWN_WAY_OUT if persona_id else _WAYS_OUT[action.kind], command
-        case ActionKind.REMOVED if status is Status.PENDING:
-            return _RESUME, _show_command(action, names, options)
-        case ActionKind.REMOVED if names.shared(action) or not crowded:
-            command = command_line("state rm", names.of(action), options=options)
-            return _HIDE if action.persona_id else _HIDE_UNKNOWN, command
-        case ActionKind.CHANGED if names.shared(action) or not crowded:
-            return _PUT_BACK, _show_command(action, names, options)
-        case ActionKind.RENAME | ActionKind.IMPORT | ActionKind.RESUME if not action.changes:
-            return "", None
-        case kind:
-            return _WAYS_OUT.get(kind, ""), None
+            return remedies.conflict(action.key, action.entry)
+        case ActionKind.REMOVED:
+            return remedies.removed(name, action.entry)
+        case ActionKind.CHANGED:
+            return remedies.changed(name)
+        case _:
+            return ()
 
 
-def _show_command(action: Action, names: _Names, options: Sequence[str]) -> str:
-    form = ("--format", "manifest")
-    return command_line("state show", names.of(action), flags=form, options=options)
+def _note(action: Action) -> str:
+    match action.kind:
+        case ActionKind.RENAME | ActionKind.IMPORT if action.changes:
+            return remedies.STAYS_AS_SENT
+        case ActionKind.RESUME if action.changes:
+            return remedies.MAY_BE_AS_SENT
+        case _:
+            return ""
 
 
 def _name(action: Action) -> str:

@@ -147,7 +147,7 @@ def test_strict_takes_what_needs_attention_for_an_error(tool: Tool, api: Sandbox
             1,
             "Needs attention: 0 changed, 1 removed, 0 in conflict.",
         )
-        assert "--strict: 1 of the plan's rows needs attention: p-001 (removed)" in ended.stderr
+        assert "1 of the plan's rows needs attention: p-001 (removed)" in ended.stderr
     assert (tool.folder / STATE).read_bytes() == before
     assert apply(tool).code == 0, "without --strict what can be done is done"
     assert set(made(api)) == {"audio-000", "audio-001", "audio-002"}

@@ -195,7 +195,7 @@ def _show(workspace: Workspace, plan: Plan, output_format: str) -> None:
     console = workspace.console
     as_json = output_format == "json"
     color = console.remark_color if as_json else console.result_color
-    text = render_text(plan, color=color, width=console.width, options=workspace.options)
+    text = render_text(plan, color=color, width=console.width, shell=workspace.shell)
     if as_json:
         console.say(text)
     else:

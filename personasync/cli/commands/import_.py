@@ -47,11 +47,11 @@ def command(workspace: Workspace, key: str, persona_id: str, force: bool) -> int
     manifest = optional_manifest(workspace)
     any_log = workspace.log(any_api=True)
     begun = any_log.read()
-    find(records(manifest, begun.fold()), key, options=workspace.options)  # before any lock
+    find(records(manifest, begun.fold()), key)  # before any lock
     log = any_log if begun.header else workspace.log()
     with workspace.locked(log):
         state = workspace.read(log).fold()
-        record = find(records(manifest, state), key, options=workspace.options)
+        record = find(records(manifest, state), key)
         if record.persona_id == persona_id and record.entry and record.entry.key == record.key:
             workspace.console.say(
                 f"{printable(record.key)} is recorded with this ID already; nothing was changed."

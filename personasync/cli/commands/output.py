@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import click
 
@@ -12,7 +11,7 @@ from personasync.cli.group import Command
 from personasync.cli.options import api_options, option, shared_options
 from personasync.cli.records import (
     Record,
-    apply_options,
+    apply_command,
     by_key,
     find,
     optional_manifest,
@@ -20,12 +19,13 @@ from personasync.cli.records import (
     unambiguous_name,
 )
 from personasync.cli.workspace import Workspace
+from personasync.model import steps
 from personasync.model.errors import PersonasyncError
+from personasync.model.steps import NextStep
 from personasync.plan.compute import CONFLICT_CODE
-from personasync.render.commands import command_line, import_command
+from personasync.render import remedies
 from personasync.render.output import FORMATS, Output, render_id
 from personasync.state import Status
-from personasync.state.adopt import answered_id
 
 
 @click.command(
@@ -65,11 +65,11 @@ def command(
     manifest = optional_manifest(workspace)
     state = workspace.read_state(any_api=True)
     known = records(manifest, state)
-    commands = _Commands(workspace.options, apply_options(workspace, state.header))
+    apply = apply_command(workspace, state.header)
     for name in require:
-        _recorded_id(known, name, commands)
+        _recorded_id(known, name, apply)
     if key is not None:
-        workspace.console.result(render_id(_recorded_id(known, key, commands)))
+        workspace.console.result(render_id(_recorded_id(known, key, apply)))
         return 0
     outputs = [_output(record) for record in _current(workspace, known) if record.persona_id]
     if not outputs:
@@ -86,7 +86,7 @@ def _current(workspace: Workspace, known: Sequence[Record]) -> Iterator[Record]:
         if len(found) == 1:
             yield found[0]
             continue
-        show = command_line("state list", key, options=workspace.options)
+        show = workspace.shell.line(steps.Command("state list", (key,)))
         workspace.console.say(
             f"Note: {len(found)} audios are recorded under {key!r}, and the manifest"
             f" has none of them; left out. They are shown by: {show}"
@@ -106,34 +106,18 @@ def _output(record: Record) -> Output:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Commands:
-    """The commands that give a persona its ID, with the options that they need."""
-
-    options: tuple[str, ...]
-    apply_options: tuple[str, ...]
-
-    def apply(self, record: Record) -> str:
-        apply = command_line("apply", options=self.apply_options)
-        if record.persona is not None:
-            return f"run: {apply}"
-        form = ("--format", "manifest")
-        show = command_line("state show", record.audio_id, flags=form, options=self.options)
-        return f"put it back into the manifest, as this prints it: {show}; then run: {apply}"
-
-    def record(self, known: Sequence[Record], record: Record) -> str:
-        name = unambiguous_name(known, record)
-        return f"run: {import_command(name, answered_id(record.entry), options=self.options)}"
-
-
-def _recorded_id(known: Sequence[Record], key: str, commands: _Commands) -> str:
+def _recorded_id(known: Sequence[Record], key: str, apply: steps.Command) -> str:
     """Return the ID that is recorded; raises ``PersonasyncError`` saying why there is none."""
-    record = find(known, key, options=commands.options)
+    record = find(known, key)
     if record.persona_id is not None:
         return record.persona_id
-    hint = commands.apply(record)
     if _in_conflict(record):
-        hint = commands.record(known, record)
+        name = unambiguous_name(known, record)
+        hint = NextStep("run: ", remedies.record(name, record.entry))
+    elif record.persona is not None:
+        hint = NextStep("run: ", apply)
+    else:
+        hint = remedies.put_back_and_apply(record.audio_id, apply)
     raise PersonasyncError(f"there is no ID for {record.key!r}: {_why(record)}", hint=hint)
 
 

@@ -14,10 +14,11 @@ from personasync.cli.group import Command
 from personasync.cli.options import api_options, option, selection_options, shared_options
 from personasync.cli.planning import Selection, check_outputs, write_step_summary, write_text
 from personasync.cli.workspace import Workspace
+from personasync.model import steps
 from personasync.model.diagnostics import Diagnostic
 from personasync.model.errors import PersonasyncError
 from personasync.plan.compute import Plan
-from personasync.render.commands import command_line
+from personasync.render.commands import HERE
 from personasync.render.plan import FORMATS, Setting
 
 CHANGES_EXIT_CODE: Final = 2
@@ -84,7 +85,7 @@ def command(
         selection.refuse_unsafe(plan)
     if files.saved is not None:
         write_text(Path(files.saved), FORMATS["json"](plan, _setting(workspace)))
-        carry_out = command_line("apply", files.saved)
+        carry_out = HERE.line(steps.Command("apply", (files.saved,)))
         workspace.console.say(f"Saved the plan; carry it out with: {carry_out}")
     return CHANGES_EXIT_CODE if detailed_exitcode and plan.applicable else 0
 
@@ -111,7 +112,7 @@ def _setting(workspace: Workspace) -> Setting:
         paths=workspace.manifest_paths,
         color=console.result_color,
         width=console.width,
-        options=workspace.options,
+        shell=workspace.shell,
     )
 
 
@@ -130,5 +131,5 @@ def _annotating(workspace: Workspace, output_format: str) -> Iterator[None]:
         if output_format == "github":
             from personasync.render.errors import render_github
 
-            workspace.console.result(render_github(error))
+            workspace.console.result(render_github(error, shell=workspace.shell))
         raise

@@ -82,11 +82,12 @@ def list_command(
     contents = workspace.read(workspace.log(any_api=True))
     if not is_begun(contents):
         nothing = no_state(workspace)
-        workspace.console.say(f"Note: {nothing.message}; {nothing.hint}.")
+        hint = workspace.shell.text(nothing.hint or "")
+        workspace.console.say(f"Note: {nothing.message}; {hint}.")
     known = _records(contents.fold())
     for key in keys:
         if not _is_glob(key):
-            find(known, key, options=workspace.options, several=True)
+            find(known, key, several=True)
     wanted = status or tuple(each.value for each in Status if each is not Status.FORGOTTEN)
     chosen = [record for record in known if _chosen(record, keys)]
     entries = [each.entry for each in chosen if each.entry and each.entry.status in wanted]
@@ -137,7 +138,7 @@ def show_command(workspace: Workspace, key: str, output_format: str) -> int:
     contents = _contents(workspace)
     state = contents.fold()
     known = _with_manifest(workspace, state)
-    entry = _entry_of(find(_sought(known, state, key), key, options=workspace.options))
+    entry = _entry_of(find(_sought(known, state, key), key))
     history = tuple(past for past in contents.entries if past.audio_id == entry.audio_id)
     beside = next(each for each in known if each.audio_id == entry.audio_id)
     shown = Shown(
@@ -145,7 +146,7 @@ def show_command(workspace: Workspace, key: str, output_format: str) -> int:
         history,
         wanted=beside.persona.request if beside.persona else None,
         name=beside.key if unambiguous_name(known, beside) == beside.key else entry.audio_id,
-        options=workspace.options,
+        shell=workspace.shell,
     )
     workspace.console.result(SHOW_FORMATS[output_format](shown))
     return 0
@@ -285,11 +286,11 @@ _Edit: TypeAlias = Callable[[Sequence[Record], Entry], Entry | None]
 
 def _edit(workspace: Workspace, key: str, edit: _Edit) -> Entry | None:
     """Append what an edit makes of an entry, and return it; ``None`` if it changes nothing."""
-    find(_records(_contents(workspace).fold()), key, options=workspace.options)  # before any lock
+    find(_records(_contents(workspace).fold()), key)  # before any lock
     log = workspace.log(any_api=True)
     with workspace.locked(log):
         known = _records(log.read().fold())
-        edited = edit(known, _entry_of(find(known, key, options=workspace.options)))
+        edited = edit(known, _entry_of(find(known, key)))
         if edited is not None:
             edited = replace(edited, at=utc_now(), run=new_run())
             log.append([edited])

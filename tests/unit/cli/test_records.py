@@ -8,7 +8,7 @@ from personasync.cli.console import Console
 from personasync.cli.records import (
     Record,
     Standing,
-    apply_options,
+    apply_command,
     by_key,
     find,
     records,
@@ -18,6 +18,7 @@ from personasync.cli.workspace import Workspace
 from personasync.model.diagnostics import Place
 from personasync.model.errors import PersonasyncError
 from personasync.model.persona import Manifest, Persona, PersonaRequest
+from personasync.render.commands import Shell
 from personasync.state import Entry, Header, State, Status
 
 
@@ -102,12 +103,12 @@ def test_what_nothing_tells_apart_is_an_error_with_the_audios() -> None:
         (
             known([persona("neon", "a1")], []),
             "no persona has the key 'x', in the manifest or the state",
-            "`personasync plan --sandbox` shows the keys of the manifest",
+            "to see the keys of the manifest: personasync plan --sandbox",
         ),
         (
             known([persona("neon", "a1")], [entry("neon", "a1")]),
             "no persona has the key 'x', in the manifest or the state",
-            "`personasync state list --sandbox` shows what is recorded",
+            "to see what is recorded: personasync state list --sandbox",
         ),
         (
             known([], [entry("xy", "a1")]),
@@ -130,8 +131,9 @@ def test_what_is_not_there_has_a_next_step(
     found: tuple[Record, ...], message: str, hint: str
 ) -> None:
     with pytest.raises(PersonasyncError) as caught:
-        find(found, "x", options=("--sandbox",))
-    assert (caught.value.message, caught.value.hint) == (message, hint)
+        find(found, "x")
+    shell = Shell(sandbox=True)
+    assert (caught.value.message, shell.text(caught.value.hint or "")) == (message, hint)
 
 
 def test_a_command_names_the_audio_where_the_key_means_another() -> None:
@@ -159,7 +161,7 @@ def test_a_command_names_the_audio_where_the_key_means_another() -> None:
             Workspace(Console(), state="personas.sandbox.state.jsonl"),
             None,
             "sandbox",
-            ("--state", "personas.sandbox.state.jsonl", "--sandbox"),
+            ("--sandbox", "--state", "personas.sandbox.state.jsonl"),
         ),
     ],
 )
@@ -172,4 +174,5 @@ def test_an_apply_is_shown_with_the_api_of_the_state(
 ) -> None:
     if inherited:
         monkeypatch.setenv("PERSONASYNC_BASE_URL", inherited)
-    assert apply_options(workspace, Header("lineage", api) if api else None) == options
+    apply = apply_command(workspace, Header("lineage", api) if api else None)
+    assert workspace.shell.line(apply).split()[2:] == list(options)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from personasync.manifest.load import load_manifest
 from personasync.model.persona import PersonaRequest
 from personasync.plan.compute import changes_between
+from personasync.render.commands import Shell
 from personasync.render.entries import LIST_FORMATS, SHOW_FORMATS, Shown
 from personasync.render.safe import printable
 from personasync.state.codec import entry_to_json
@@ -29,11 +30,10 @@ CREATED = Entry(
     request=SENT,
 )
 PENDING = Entry("audio-2", "夜", Status.PENDING, at="2026-11-22T10:00:01Z", run="run-1")
-OPTIONS = ("--state", "my state")
 
 
 def text(entry: Entry, **more: object) -> str:
-    return SHOW_FORMATS["text"](Shown(entry, options=OPTIONS, **more))  # type: ignore[arg-type]
+    return SHOW_FORMATS["text"](Shown(entry, shell=Shell(state="my state"), **more))  # type: ignore[arg-type]
 
 
 def test_a_list_aligns_whatever_the_script() -> None:
@@ -107,21 +107,23 @@ FOREIGN = (
             Entry("audio-1", "neon", Status.CONFLICT, code=409, after_pending=True),
             None,
             f"  why:       {OURS}\n"
-            "  mend it:   once you have found the ID:"
+            "  mend it:   use another audio, or find its ID where it was made, or in an older copy"
+            " of the state, and record it:"
             " personasync import neon PERSONA_ID --state 'my state'\n",
         ),
         (
             Entry("audio-1", "neon", Status.CONFLICT, answer='{"personaId": "id-9"'),
             "audio-1",
             f"  why:       {FOREIGN}\n"
-            "  mend it:   a kept answer shows the ID:"
+            "  mend it:   use another audio, or record the ID that a kept answer shows:"
             " personasync import audio-1 id-9 --state 'my state'\n",
         ),
         (
             Entry("audio-1", "neon", Status.FORGOTTEN, code=409),
             None,
             f"  why:       {FOREIGN}\n"
-            "  mend it:   once you have found the ID:"
+            "  mend it:   use another audio, or find its ID where it was made, or in an older copy"
+            " of the state, and record it:"
             " personasync import neon PERSONA_ID --state 'my state'\n",
         ),
         (
@@ -129,8 +131,9 @@ FOREIGN = (
             None,
             "  why:       a request was about to be sent, and its outcome is unknown\n"
             "  mend it:   with it in the manifest: personasync apply --state 'my state'\n"
-            "             (it asks again, which is safe: an audio makes a persona only once)\n"
-            "  or:        once you have found the ID:"
+            "             (it asks again, which spends nothing twice: an audio makes a persona only"
+            " once, though the API need not tell its ID again)\n"
+            "  or:        if you know the ID:"
             " personasync import neon PERSONA_ID --state 'my state'\n",
         ),
         (

@@ -109,4 +109,4 @@ def test_two_keys_never_share_a_variable() -> None:
     assert caught.value.message == (
         "the keys 'neon-siren' and 'Neon.siren' both become $PERSONA_NEON_SIREN"
     )
-    assert caught.value.hint == "use --format json, or rename one of them"
+    assert str(caught.value.hint) == "use format=json, or rename one of them"

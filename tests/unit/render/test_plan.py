@@ -16,6 +16,7 @@ from personasync.model.diagnostics import Place
 from personasync.model.persona import Manifest, Persona, PersonaRequest
 from personasync.plan.compute import Plan, compute_plan
 from personasync.plan.saved import plan_digest
+from personasync.render.commands import Shell
 from personasync.render.markdown import MARKDOWN_MARKER, render_markdown
 from personasync.render.plan import FORMATS, Setting, render_github, render_json, render_text
 from personasync.state.entry import Entry, Header, Origin, Status
@@ -87,20 +88,20 @@ TEXT = """\
       name: "Glass Chor" -> "Glass Choir"
       vocalEnd: 30 -> 25
       already created, and the API cannot change a persona
-      use another audio, or put it back as it was sent, which this prints:
+      use another audio, or put it back as it was sent; to print that:
         personasync state show glass --format manifest
   ! lost        conflict  Lost One
       its persona exists, made elsewhere or by a run whose state is lost; the API gives an ID only
       once
-      find its ID where it was made, or in an older copy of the state, and record it; or use another
-      audio:
+      use another audio, or find its ID where it was made, or in an older copy of the state, and
+      record it:
         personasync import lost PERSONA_ID
   ! gone        removed   Gone         id-a9
       no longer in the manifest; it stays, since the API cannot delete
-      put it back into the manifest, or hide it; its ID is kept:
+      put it back into the manifest, or hide it (its ID is kept):
         personasync state rm gone
 
-resume: an earlier request's outcome is unknown; asking again is safe
+resume: an earlier request's outcome is unknown; asking again spends nothing twice
 
 Plan: 2 to create, 1 to resume, 1 to import, 1 to rename. 1 unchanged.
 Needs attention: 1 changed, 1 removed, 1 in conflict.
@@ -153,7 +154,7 @@ def test_color_adds_nothing_but_color(every_action: Plan) -> None:
             [entry("gone", "a1")],
             "  ! gone  removed   Neon Siren  id-a1\n"
             "      no longer in the manifest; it stays, since the API cannot delete\n"
-            "      put it back into the manifest, or hide it; its ID is kept:\n"
+            "      put it back into the manifest, or hide it (its ID is kept):\n"
             "        personasync state rm gone --state 'my state'\n"
             "\n"
             "No changes. Every persona in the manifest is recorded.\n"
@@ -166,7 +167,7 @@ def test_color_adds_nothing_but_color(every_action: Plan) -> None:
             "      its persona exists, made elsewhere or by a run whose state is lost; the API"
             " gives an ID only\n"
             "      once\n"
-            "      an answer that was kept shows its ID: record it, or use another audio:\n"
+            "      use another audio, or record the ID that a kept answer shows:\n"
             "        personasync import a p-1 --state 'my state'\n"
             "\n"
             "Plan: 0 to create, 0 to resume, 0 to import, 0 to rename. 0 unchanged.\n"
@@ -178,7 +179,7 @@ def test_color_adds_nothing_but_color(every_action: Plan) -> None:
 def test_text_ends_with_what_the_contract_says(
     personas: list[Persona], entries: list[Entry], text: str
 ) -> None:
-    assert render_text(plan(personas, entries), options=("--state", "my state")) == text
+    assert render_text(plan(personas, entries), shell=Shell(state="my state")) == text
 
 
 def test_a_long_change_shows_where_the_values_begin_to_differ() -> None:
@@ -315,10 +316,10 @@ MARKDOWN = """\
 | <code>glass</code> | <code>name</code> | <code>"Glass Chor"</code> | <code>"Glass Choir"</code> |
 | <code>glass</code> | <code>vocalEnd</code> | <code>30</code> | <code>25</code> |
 
-- **resume**: an earlier request's outcome is unknown; asking again is safe
-- **changed**: already created, and the API cannot change a persona; use another audio, or put it back as it was sent, which this prints
-- **conflict**: its persona exists, made elsewhere or by a run whose state is lost; the API gives an ID only once; find its ID where it was made, or in an older copy of the state, and record it; or use another audio
-- **removed**: no longer in the manifest; it stays, since the API cannot delete; put it back into the manifest, or hide it; its ID is kept
+- **resume**: an earlier request's outcome is unknown; asking again spends nothing twice
+- **changed**: already created, and the API cannot change a persona; use another audio, or put it back as it was sent; to print that: <code>personasync state show KEY --format manifest</code>
+- **conflict**: its persona exists, made elsewhere or by a run whose state is lost; the API gives an ID only once; use another audio, or find its ID where it was made, or in an older copy of the state, and record it: <code>personasync import KEY PERSONA&#95;ID</code>
+- **removed**: no longer in the manifest; it stays, since the API cannot delete; put it back into the manifest, or hide it (its ID is kept): <code>personasync state rm KEY</code>
 """  # noqa: E501 - a row of a table is one line
 
 
@@ -442,16 +443,16 @@ def test_github(every_action: Plan) -> None:
         "::warning file=personas.yaml,line=40,title=personasync%3A glass changed::"
         "already created, and the API cannot change a persona"
         '%0Aname: "Glass Chor" -> "Glass Choir"%0AvocalEnd: 30 -> 25'
-        "%0Ause another audio, or put it back as it was sent, which this prints:"
+        "%0Ause another audio, or put it back as it was sent; to print that:"
         " personasync state show glass --format manifest\n"
         "::warning file=personas.yaml,line=47,title=personasync%3A lost conflict::"
         "its persona exists, made elsewhere or by a run whose state is lost; the API gives an ID"
         " only once"
-        "%0Afind its ID where it was made, or in an older copy of the state, and record it; or use"
-        " another audio: personasync import lost PERSONA_ID\n"
+        "%0Ause another audio, or find its ID where it was made, or in an older copy of the state,"
+        " and record it: personasync import lost PERSONA_ID\n"
         "::warning title=personasync%3A gone removed::"
         "no longer in the manifest; it stays, since the API cannot delete"
-        "%0Aput it back into the manifest, or hide it; its ID is kept: personasync state rm gone\n"
+        "%0Aput it back into the manifest, or hide it (its ID is kept): personasync state rm gone\n"
         "::notice title=personasync plan::"
         "Plan: 2 to create, 1 to resume, 1 to import, 1 to rename. 1 unchanged."
         "%0ANeeds attention: 1 changed, 1 removed, 1 in conflict.\n"
