@@ -18,7 +18,7 @@ from personasync.manifest.reader import (
     collector_paused,
     read_document,
 )
-from personasync.manifest.rules import Entry, cut_by_comments, entry_problems, unremarkable
+from personasync.manifest.rules import Entry, cut_by_comments, entry_problems
 from personasync.manifest.schemas import Check, compile_schema, load_schema, violations
 from personasync.manifest.values import BROKEN, Map, Value
 from personasync.manifest.words import explain, shown, with_quoted
@@ -287,7 +287,7 @@ class _Assembly:
             self._check_unique(start + index, key, fields)
             if sound:
                 self._personas.append(_persona(document, personas, index, key, fields, defaults))
-            if not unremarkable(fields, defaults) and isinstance(value, Map):
+            if isinstance(value, Map):
                 entry = Entry(document, root, key, value, fields, defaults)
                 for problem in entry_problems(entry):
                     if (problem.code, problem.place) not in told:

@@ -48,12 +48,12 @@ def is_persona_id(text: str) -> bool:
     return bool(_PERSONA_ID.fullmatch(text)) and not _WORKFLOW_COMMAND.search(text)
 
 
-_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*:/|//|www\.|(?:[a-z0-9-]+\.)+[a-z]{2,}/", re.IGNORECASE)
+_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*:/|//|www\.|(?:[a-z0-9-]+\.)+[a-z]{2,}/")
+_CUT_OR_TEMPLATE: Final = re.compile(r"\*\*|[•…]|\.\.\.|<[^>]*>|\{[^}]*\}")
 _PLACEHOLDER: Final = re.compile(
     r"""
-      .*(?: \*\*+ | •+ | … | \.\.\. ).*              # masked, as the API's pages show it, or cut
-    | [0-9a-f-]*x{3,}[0-9a-fx-]* | x+(?:-x+)*
-    | .*<.*>.* | .*\{.*\}.* | \$\w+ | %\w+%            # left over from a template
+      [0-9a-f-]*x{3,}[0-9a-fx-]* | x+(?:-x+)*          # masked
+    | \$\w+ | %\w+%                                    # left over from a template
     | \W+ | _+ | [0-]+ | \[object\ object\]
     | (?: (?:(?:the|your|my|some)[-_ ]?)? (?:persona|task|audio|track|clip|song)? \d*
       | your[-_ ]?\w* ) [-_ ]? id s? (?:[-_ ]?here)?
@@ -61,13 +61,23 @@ _PLACEHOLDER: Final = re.compile(
     | null | nil | none | undefined | nan | n/?a | unknown | true | false
     | todo | tb[ad] | fixme | change[-_ ]?me | placeholder | string | uuid | guid
     """,
-    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+    re.DOTALL | re.VERBOSE,
 )
+_LONGEST_PLACEHOLDER: Final = 256
+_PLAIN: Final = re.compile("[0-9a-f-]*[1-9][0-9a-f-]*")
 
 
 def is_url(text: str) -> bool:
     """Whether a text is an address, as a browser shows it, rather than an ID."""
-    return _URL.match(text.lstrip()) is not None
+    return _URL.match(text.strip().lower()) is not None
+
+
+def is_plain_id(text: str) -> bool:
+    """Whether a glance shows an ID as services make them: hexadecimal digits and dashes.
+
+    None of them is a placeholder, an address, or hard to read; most IDs are such.
+    """
+    return _PLAIN.fullmatch(text) is not None
 
 
 def is_placeholder(text: str, *others: str) -> bool:
@@ -77,5 +87,15 @@ def is_placeholder(text: str, *others: str) -> bool:
     an address; and one of the ``others``, the IDs of other things that
     belong to the same persona.
     """
+    if text in others:
+        return True
+    if is_plain_id(text) or len(text) > _LONGEST_PLACEHOLDER:
+        return False
     text = text.strip()
-    return text in others or is_url(text) or _PLACEHOLDER.fullmatch(text) is not None
+    folded = text.lower()
+    return (
+        text in others
+        or _URL.match(folded) is not None
+        or _CUT_OR_TEMPLATE.search(folded) is not None
+        or _PLACEHOLDER.fullmatch(folded) is not None
+    )

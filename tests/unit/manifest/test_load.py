@@ -16,6 +16,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from personasync.manifest import rules
 from personasync.manifest.load import load_manifest
 from personasync.manifest.reader import MAX_PROBLEMS
 from personasync.model.diagnostics import Diagnostic, Place, Severity
@@ -374,6 +375,30 @@ class TestRules:
     def test_placeholder_descriptions(self, value: str) -> None:
         write("m.yaml", {"a": entry(description=value)})
         assert codes("m.yaml") == ["placeholder"]
+
+    @pytest.mark.parametrize(
+        ("fields", "code"),
+        [
+            ({"description": "Lorem ipsum......"}, "placeholder"),
+            ({"description": "Lorem ipsum" + "." * 200}, "placeholder"),
+            ({"taskId": "your-task1-id"}, "placeholder"),
+            ({"audioId": "1-xxx"}, "placeholder"),
+            ({"name": "Neon \u3164 Siren"}, "unseen-character"),
+            ({"taskId": AUDIO}, "same-id"),
+        ],
+    )
+    def test_what_looks_sound_at_a_glance(self, fields: dict[str, str], code: str) -> None:
+        write("m.yaml", {"a": entry(**fields)})
+        try:
+            found = load_manifest(["m.yaml"]).warnings
+        except ManifestError as error:
+            found = error.diagnostics
+        assert [problem.code for problem in found] == [code]
+
+    @given(st.text(st.characters(max_codepoint=0x7E, min_codepoint=0x20)))
+    def test_no_rule_about_characters_has_a_word_on_printable_ascii(self, text: str) -> None:
+        for rule in (rules._CONTROL, rules._CONTROL_IN_PROSE, rules._UNSEEN):
+            assert rule.search(text) is None
 
     @pytest.mark.parametrize(
         ("field", "text", "code"),
