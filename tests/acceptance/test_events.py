@@ -210,8 +210,8 @@ INJECTIONS = {
         1,
         4,
     ),
-    "in the worker": (
-        "import personasync.engine.attempt as c; c.Creation.run = buggy",
+    "in the conductor": (
+        "import personasync.engine.schedule as s; s.RetryBudget.heard = buggy",
         1,
         4,
     ),

@@ -35,7 +35,7 @@ AT_THE_ROOT = {"__init__", "__main__"}
 OUTSIDE: dict[str, set[str]] = {
     "cli": {"click", "rich"},
     "render": {"rich", "yaml"},
-    "engine": {"tenacity"},
+    "engine": set(),
     "api": {"requests", "urllib3"},
     "sandbox": set(),
     "plan": set(),
@@ -174,7 +174,6 @@ HEAVY = {
     "requests",
     "rich",
     "socketserver",
-    "tenacity",
     "urllib3",
     "yaml",
 }
@@ -223,7 +222,7 @@ ENTRIES = {"click", "personasync.plan", "personasync.render", "personasync.state
         (["plan", "--format", "github"], PLANS),
         (["plan", "--sandbox"], PLANS),
         (["output"], PLANS),
-        (["state", "list"], {*ENTRIES, "personasync.engine", "tenacity"}),
+        (["state", "list"], {*ENTRIES, "personasync.engine"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -3,20 +3,23 @@ of the engine's threads, so that no test has to guess how far they are."""
 
 from __future__ import annotations
 
+import math
 import threading
+from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
-from tenacity import wait_fixed
 
-from personasync.engine import pace, patience
+from personasync.engine import conductor, schedule
+from personasync.engine.run import Mailbox
 from tests.unit.engine.fakes import LONG
 
 
 @pytest.fixture(autouse=True)
 def _brief_waits(monkeypatch):
-    monkeypatch.setattr(patience, "_backoff", wait_fixed(0.02))
-    monkeypatch.setattr(patience, "_JITTER", 0.0)
+    monkeypatch.setattr(schedule, "_FIRST_WAIT", 0.02)
+    monkeypatch.setattr(schedule, "_LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(schedule, "_JITTER", 0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +33,22 @@ def _no_thread_stays_behind():
 
 @pytest.fixture
 def ending(monkeypatch):
-    """Events: ``begun`` once a run sends nothing new, ``at_once`` once it sends nothing at all."""
+    """Events: ``begun`` once a run is told to send nothing new, ``at_once`` nothing at all."""
     events = SimpleNamespace(begun=threading.Event(), at_once=threading.Event())
-    close = pace.Pace.close
+    made, close = Mailbox.__init__, schedule.Schedule.close
+
+    def noticing(self):
+        made(self)
+        put = self.put
+
+        def noted(message):
+            put(message)
+            if isinstance(message, conductor.Halt | conductor.Leave):
+                events.begun.set()
+                if isinstance(message, conductor.Leave) or message.at_once:
+                    events.at_once.set()
+
+        self.put = noted
 
     def closing(self, *, at_once=True):
         close(self, at_once=at_once)
@@ -40,25 +56,48 @@ def ending(monkeypatch):
         if at_once:
             events.at_once.set()
 
-    monkeypatch.setattr(pace.Pace, "close", closing)
+    monkeypatch.setattr(Mailbox, "__init__", noticing)
+    monkeypatch.setattr(schedule.Schedule, "close", closing)
+    return events
+
+
+@pytest.fixture
+def answered(monkeypatch):
+    """An event for each audio: its answer is in the mailbox."""
+    events = defaultdict(threading.Event)
+    made = Mailbox.__init__
+
+    def noticing(self):
+        made(self)
+        put = self.put
+
+        def noted(message):
+            put(message)
+            if isinstance(message, conductor.Answer):
+                events[message.audio_id].set()
+
+        self.put = noted
+
+    monkeypatch.setattr(Mailbox, "__init__", noticing)
     return events
 
 
 @pytest.fixture
 def waiting(monkeypatch):
-    """An event: somebody waits for a moment to send, or for the next try, and can be woken."""
+    """An event: the conductor waits for a moment to come, and can be woken."""
     event = threading.Event()
+    receive = Mailbox.receive
 
-    class Watched(threading.Condition):
-        def wait(self, timeout=None):
-            event.set()  # with the lock held: whoever wants to wake this comes after the wait began
-            return super().wait(timeout)
+    def watched(self, until):
+        if self.now() < until < math.inf:
+            event.set()
+        return receive(self, until)
 
-    monkeypatch.setattr(pace, "threading", SimpleNamespace(Condition=Watched))
+    monkeypatch.setattr(Mailbox, "receive", watched)
     return event
 
 
 @pytest.fixture
 def slots_until_answered(monkeypatch):
     """A slot counts until its answer, so that no stall of this machine looks like a burst here."""
-    monkeypatch.setattr(pace, "_MIN_TRANSIT", 2 * LONG)
+    monkeypatch.setattr(schedule, "_MIN_TRANSIT", 2 * LONG)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 
 import pytest
 
-from personasync.engine.pace import Pace
-from personasync.engine.patience import Patience
+from personasync.engine.conductor import Answer
+from personasync.engine.run import Mailbox, Workers
 from personasync.model.outcome import Conflict, Created, NotSent, Refused, Throttled, Unclear
 from personasync.state import Status
 from tests.unit.engine.fakes import persona, run
@@ -20,17 +21,41 @@ GARBAGE = Unclear("the answer is not a JSON object", 200, "<html>")
 def _no_time_is_lost(monkeypatch):
     """Time passes only as retries wait, and takes none: a budget is so many tries, no more or
     fewer on a slow machine."""
-    now = [0.0]
 
-    def pause(_pace, seconds):
-        now[0] += seconds
+    class Unhurried(Mailbox):
+        """Waits for an answer while one is to come; else the moment that is waited for is here."""
 
-    monkeypatch.setattr(Pace, "pause", pause)
-    monkeypatch.setattr(
-        sys.modules["personasync.engine.run"],
-        "Patience",
-        lambda seconds: Patience(seconds, clock=lambda: now[0]),
-    )
+        def __init__(self):
+            super().__init__()
+            self.passed = 0.0
+            self.under_way = 0
+
+        def now(self):
+            return self.passed
+
+        def receive(self, until):
+            found = super().receive(math.inf if self.under_way and until > self.passed else -1.0)
+            if not found and math.inf > until > self.passed:
+                self.passed = until
+            if not found and until == math.inf:
+                found = super().receive(math.inf)
+            self.under_way -= sum(isinstance(message, Answer) for message in found)
+            return found
+
+    class Counting(Workers):
+        def ask(self, request):
+            boxes[-1].under_way += 1
+            super().ask(request)
+
+    boxes = []
+
+    def unhurried():
+        boxes.append(Unhurried())
+        return boxes[-1]
+
+    module = sys.modules["personasync.engine.run"]
+    monkeypatch.setattr(module, "Mailbox", unhurried)
+    monkeypatch.setattr(module, "Workers", Counting)
 
 
 def recorded(ran, audio="a-1"):

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from personasync.engine import ApplyOptions, apply
-from personasync.engine.pace import Pace
+from personasync.engine.conductor import Ended
+from personasync.engine.run import Mailbox
 from personasync.model.errors import StateWriteError
 from personasync.model.outcome import Created, NotSent, Refused, Throttled, Unclear
 from personasync.model.units import Rate
@@ -120,7 +121,8 @@ class TestOrder:
         start, started = threading.Thread.start, []
 
         def noted(thread):
-            started.append(thread.name)
+            if thread.name.startswith("worker-"):
+                started.append(thread.name)
             start(thread)
 
         monkeypatch.setattr(threading.Thread, "start", noted)
@@ -518,10 +520,7 @@ class TestPaceOfARun:
                     late[0] = 10_000.0  # seconds that it takes; none need pass
                 super().append(entries)
 
-        def own_clock(rate):
-            return Pace(rate, clock=lambda: time.monotonic() + late[0])
-
-        monkeypatch.setattr(sys.modules["personasync.engine.run"], "Pace", own_clock)
+        monkeypatch.setattr(Mailbox, "now", lambda _self: time.monotonic() + late[0])
         journal = []
         api = ScriptedApi(journal=journal)
         Ran(plan_of(2), SlowLog(journal=journal), api, rate=Rate(1, 0.25), parallelism=2)
@@ -554,30 +553,26 @@ class TestPaceOfARun:
         assert len(api.times) == 9
         assert ran.account.complete
 
-    def test_one_that_is_about_to_leave_is_held_back_too(self):
-        throttled, about_to_leave, slowed = [], threading.Event(), threading.Event()
+    def test_one_that_is_about_to_leave_is_held_back_too(self, answered):
+        throttled, about_to_leave = [], threading.Event()
 
         class SlowLog(MemoryLog):
             def append(self, entries):
                 super().append(entries)
-                if entries[0].audio_id == "a-2" and entries[0].status is Status.PENDING:
+                if ("a-3", Status.PENDING) in [(e.audio_id, e.status) for e in entries]:
                     about_to_leave.set()
-                    slowed.wait(LONG)
+                    answered["a-1"].wait(LONG)
 
         def throttle():
             about_to_leave.wait(LONG)
             throttled.append(time.monotonic())
             return Throttled(429, "", 0.4)
 
-        def listen(event):
-            if event.kind == "create_retry":
-                slowed.set()
-
         journal = []
         api = ScriptedApi({"a-1": [throttle]}, journal=journal)
-        Ran(plan_of(2), SlowLog(journal=journal), api, listener=listen, parallelism=2)
-        assert len(api.times) == 3
-        assert all(sent >= throttled[0] + 0.4 for sent in api.times[1:])
+        Ran(plan_of(3), SlowLog(journal=journal), api, parallelism=2)
+        assert len(api.times) == 4
+        assert all(sent >= throttled[0] + 0.4 for sent in api.times[2:])
 
     def test_the_end_of_a_run_wakes_whoever_waits_for_the_rate(self, waiting):
         both_left = threading.Barrier(2, timeout=LONG)
@@ -605,33 +600,38 @@ class TestPaceOfARun:
         assert time.monotonic() - started < LONG
         assert ran.rows == {"p-1": "unknown", "p-2": "failed"}
 
-    def test_one_that_has_not_left_when_the_run_ends_never_leaves(self, ending):
+    @pytest.mark.parametrize("resumed", [False, True])
+    def test_one_that_has_not_left_when_the_run_ends_never_leaves(self, answered, resumed):
+        about_to_leave = threading.Event()
+
         class SlowLog(MemoryLog):
             def append(self, entries):
                 super().append(entries)
-                if entries[0].audio_id in ("a-2", "a-3") and entries[0].status is Status.PENDING:
-                    ending.at_once.wait(LONG)
+                if ("a-3", Status.PENDING) in [(e.audio_id, e.status) for e in entries]:
+                    about_to_leave.set()
+                    answered["a-1"].wait(LONG)
 
         def refuse():
-            while len(log.entries) < 4:
-                time.sleep(0.001)
+            about_to_leave.wait(LONG)
             return Refused(401, "no", stops_run=True)
 
-        before = known(3, status=Status.PENDING)
+        before = [known(3, status=Status.PENDING)] if resumed else []
         journal = []
-        log = SlowLog([before], journal=journal)
+        log = SlowLog(before, journal=journal)
         api = ScriptedApi({"a-1": [refuse]}, journal=journal)
-        ran = Ran(plan_of(3, [before]), log, api, parallelism=3)
-        assert api.asked == ["a-1"]
-        assert ran.rows == {"p-1": "failed", "p-2": "not attempted", "p-3": "not attempted"}
-        found = log.folded()
-        assert (found["a-2"].status, found["a-2"].message) == (
-            Status.FAILED,
-            "the run ended before this was sent",
-        )
-        assert found["a-3"].status is Status.PENDING  # an earlier run may have made it
-        assert ("create_start", "p-2") not in ran.told
-        assert {row.reason for row in ran.account.results[1:]} == {"the API answered 401: no"}
+        ran = Ran(plan_of(3, before), log, api, parallelism=2)
+        assert sorted(api.asked) == ["a-1", "a-2"]
+        assert ran.rows == {"p-1": "failed", "p-2": "created", "p-3": "not attempted"}
+        found = log.folded()["a-3"]
+        if resumed:  # an earlier run may have made it
+            assert found.status is Status.PENDING
+        else:
+            assert (found.status, found.message) == (
+                Status.FAILED,
+                "the run ended before this was sent",
+            )
+        assert ("create_start", "p-3") not in ran.told
+        assert ran.account.results[2].reason == "the API answered 401: no"
 
 
 class TestSignals:
@@ -837,25 +837,18 @@ class TestSignals:
         assert ran.account.exit_code == 130
         assert ran.told[-1] == ("run_end", None)
 
-    def test_ctrl_c_while_the_first_worker_starts_does_not_leave_it_behind(
-        self, monkeypatch, ending
-    ):
-        start, first_left = threading.Thread.start, threading.Event()
+    def test_ctrl_c_while_the_conductor_starts_does_not_leave_it_behind(self, monkeypatch):
+        start = threading.Thread.start
 
         def interrupted(thread):
             start(thread)
-            if thread.name == "worker-0":
-                first_left.wait(LONG)
+            if thread.name == "conductor":
                 raise KeyboardInterrupt
 
-        def answer():
-            first_left.set()
-            ending.begun.wait(LONG)
-            return Created("i")
-
         monkeypatch.setattr(threading.Thread, "start", interrupted)
-        ran = run(20, {"a-1": [answer]}, parallelism=4)
-        assert list(ran.rows.values()) == ["created", *["not attempted"] * 19]
+        ran = run(20, parallelism=4)
+        assert list(ran.rows.values()) == ["not attempted"] * 20
+        assert ran.api.asked == []
         assert ran.account.exit_code == 130
         assert not ran.account.abandoned
 
@@ -879,7 +872,7 @@ class TestSignals:
         swallow = module._Run._receive
 
         def swallowing(self, message):
-            if isinstance(message, module._WorkerEnded):
+            if isinstance(message, Ended):
                 raise KeyboardInterrupt
             swallow(self, message)
 

@@ -1,19 +1,19 @@
-"""The rate: never exceeded where it counts, at the API, and hardly any of it wasted."""
+"""When requests may leave: the rate is never exceeded where it counts, at the API, and hardly
+any of it wasted; and how long a persona is asked for again."""
 
 from __future__ import annotations
 
 import heapq
 import math
-import threading
-import time
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from personasync.engine.pace import Pace, Window
+from personasync.engine import schedule as module
+from personasync.engine.schedule import RetryBudget, Schedule, Window, worth_a_retry
+from personasync.model.outcome import Conflict, Created, NotSent, Refused, Throttled, Unclear
 from personasync.model.units import Rate
-from tests.unit.engine.fakes import LONG
 
 brief = settings(max_examples=200, deadline=None)
 
@@ -43,17 +43,17 @@ def simulate(rate, requests):
             while answers and answers[0][0] <= now:
                 when, _number, slot = heapq.heappop(answers)
                 window.answered(slot, when)
-            wait = window.wait(now)
-            if wait <= 0:
-                break
-            until = min(now + wait, answers[0][0] if answers else math.inf)
+            if window.room(now) > 0:
+                now += writing  # whoever writes its ``pending`` looks again before it leaves
+                writing = 0.0
+                if window.room(now) > 0:
+                    break
+            until = min(window.free_at(now), answers[0][0] if answers else math.inf)
             now = until if until > now else math.nextafter(now, math.inf)
-        slot = window.take()
-        now += writing
-        window.sent(slot, now)
+        slot = window.sent(now)
         arrival = now + share * allowance(rate)
         heapq.heappush(answers, (arrival + latency, number, slot))
-        left.append((now - writing, arrival, arrival + latency))
+        left.append((now, arrival, arrival + latency))
     return left
 
 
@@ -91,144 +91,167 @@ def test_the_first_requests_need_not_wait():
     assert {departure for departure, _arrival, _answer in left} == {0.0}
 
 
-def test_a_slot_that_has_not_left_is_not_given_to_another():
-    window = Window(Rate(1, 1.0))
-    slot = window.take()
-    assert window.wait(1e9) == math.inf
-    window.sent(slot, 1e9)
-    assert window.wait(1e9 + 1.0) == pytest.approx(0.5)
-    window.answered(slot, 1e9 + 0.25)
-    assert window.wait(1e9 + 1.0) == pytest.approx(0.25)
-    assert window.wait(1e9 + 1.25) == 0.0
-
-
 def test_a_late_answer_does_not_hold_a_slot_longer():
     window = Window(Rate(1, 1.0))
-    slot = window.take()
-    window.sent(slot, 0.0)
+    slot = window.sent(0.0)
     window.answered(slot, 1.4)
-    assert window.wait(1.5) == 0.0
+    assert window.free_at(1.4) == 1.5
+    assert window.room(1.5) == 1
 
 
-class TestPace:
-    @pytest.fixture
-    def once_waiting(self, waiting):
-        """Does something in another thread, as soon as the test waits for the pace."""
-        threads = []
-
-        def do(action):
-            threads.append(threading.Thread(target=lambda: waiting.wait(LONG) and action()))
-            threads[-1].start()
-
-        yield do
-        for thread in threads:
-            thread.join()
-
+class TestSchedule:
     def test_without_a_rate_nobody_waits(self):
-        pace = Pace(None)
-        slots = [pace.admit() for _ in range(1000)]
-        assert all(pace.depart(slot) for slot in slots)
-        pace.answered(slots[0])
+        schedule = Schedule(None, 4)
+        assert schedule.room(0.0) == math.inf
+        assert schedule.free_at(7.0) == 7.0
+        schedule.answered(schedule.sent(7.0), 8.0)
 
     def test_a_slot_is_free_a_window_after_its_answer(self):
-        moments = [100.0, 100.0, 100.125, 100.25, 100.375]
-        pace = Pace(Rate(1, 0.25), clock=lambda: moments.pop(0))
-        slot = pace.admit()
-        assert pace.depart(slot)
-        pace.answered(slot)
-        assert pace.admit() is not None
-        assert moments == []  # not at the last but one, and at the last
+        schedule = Schedule(Rate(1, 0.25), 4)
+        slot = schedule.sent(100.0)
+        assert (schedule.room(100.0), schedule.free_at(100.0)) == (0, 100.75)
+        schedule.answered(slot, 100.125)
+        assert schedule.free_at(100.125) == 100.375
+        assert (schedule.room(100.25), schedule.room(100.375)) == (0, 1)
 
-    def test_an_answer_frees_whoever_waits_for_it(self, once_waiting):
-        pace = Pace(Rate(1, 0.05))
-        slot = pace.admit()
-        once_waiting(lambda: (pace.depart(slot), pace.answered(slot)))
-        started = time.monotonic()
-        assert pace.admit() is not None
-        assert time.monotonic() - started < LONG
+    def test_a_slow_down_holds_everyone_back_and_is_never_cut_short_by_another(self):
+        schedule = Schedule(None, 4)
+        schedule.slow_down(150.0)
+        schedule.slow_down(110.0)
+        assert (schedule.room(149.875), schedule.free_at(100.0)) == (0, 150.0)
+        assert schedule.room(150.0) == math.inf
+
+    def test_closed_what_is_prepared_may_leave_unless_it_ends_at_once(self):
+        schedule = Schedule(Rate(2, 60.0), 4)
+        schedule.close(at_once=False)
+        assert (schedule.closed, schedule.room(0.0)) == (True, 2)
+        schedule.close()
+        schedule.close(at_once=False)
+        assert (schedule.closed, schedule.room(0.0)) == (True, 0)
 
     @pytest.mark.parametrize(
-        "wait",
-        [
-            lambda pace: pace.admit(),
-            lambda pace: pace.pause(2 * LONG) or None,
-            lambda pace: pace.slow_down(2 * LONG) or pace.admit(),
-            lambda pace: pace.slow_down(1e12) or pace.admit(),
-        ],
-        ids=["admit", "pause", "slowed-down", "slowed-down-for-ages"],
+        ("appends", "ahead"),
+        [([], 0), ([0.001] * 9, 0), ([0.03], 0), ([0.03] * 4, 4), ([0.2, 0.001, 0.2, 0.2], 0)],
     )
-    def test_closing_wakes_everyone_at_once(self, once_waiting, wait):
-        pace = Pace(Rate(1, 3.6e12))
-        slot = pace.admit()
-        pace.depart(slot)
-        once_waiting(pace.close)
-        started = time.monotonic()
-        assert wait(pace) is None
-        assert time.monotonic() - started < LONG
-        assert pace.closed
+    def test_pendings_are_written_ahead_where_the_state_is_far_away(self, appends, ahead):
+        schedule = Schedule(None, 4)
+        for seconds in appends:
+            schedule.appended(seconds)
+        assert schedule.ahead == ahead
 
-    def test_closing_keeps_back_what_has_not_left(self, once_waiting):
-        pace = Pace(None)
-        slot = pace.admit()
-        pace.slow_down(2 * LONG)
-        once_waiting(pace.close)
-        assert not pace.depart(slot)
-        assert not pace.depart(slot)
 
-    def test_what_was_admitted_may_leave_unless_it_ends_at_once(self):
-        pace = Pace(Rate(2, 60.0))
-        first, second = pace.admit(), pace.admit()
-        pace.close(at_once=False)
-        assert pace.admit() is None
-        assert pace.depart(first)
-        pace.close()
-        pace.close(at_once=False)
-        assert not pace.depart(second)
+SILENCE = Unclear("silence")
 
-    def test_what_was_admitted_and_would_have_to_wait_stays(self, once_waiting):
-        pace = Pace(None)
-        slot = pace.admit()
-        pace.slow_down(2 * LONG)
-        once_waiting(lambda: pace.close(at_once=False))
-        started = time.monotonic()
-        assert not pace.depart(slot)
-        assert time.monotonic() - started < LONG
 
-    def test_closed_is_closed(self):
-        pace = Pace(None)
-        pace.close()
-        pace.close()
-        assert pace.admit() is None
-        started = time.monotonic()
-        pace.pause(2 * LONG)
-        assert time.monotonic() - started < LONG
+class Asker:
+    """Asks within a budget, on a clock that moves only when it waits or asks."""
 
-    def test_a_slow_down_is_never_cut_short_by_another(self):
-        moments = [100.0, 100.0, 149.875, 150.0]
-        pace = Pace(None, clock=lambda: moments.pop(0))
-        pace.slow_down(50)
-        pace.slow_down(10)
-        assert pace.admit() is not None
-        assert moments == []  # not at the last but one, and at the last
+    def __init__(self, seconds=120.0, each=1.0, budget=None, now=0.0):
+        self.now = now
+        self.budget = budget or RetryBudget(seconds)
+        self.each = each
+        self.waits = []
 
-    @pytest.mark.usefixtures("slots_until_answered")
-    def test_many_threads_keep_to_the_rate(self):
-        pace = Pace(Rate(5, 0.2))
-        times, guard = [], threading.Lock()
+    def ask(self, *outcomes):
+        """Ask until the budget ends; the last outcome repeats."""
+        answers, since, tries = list(outcomes), None, 0
+        while True:
+            self.now += self.each
+            tries += 1
+            outcome = answers.pop(0) if len(answers) > 1 else answers[0]
+            self.budget.heard(outcome, self.now)
+            since = self.now if since is None else since
+            if not worth_a_retry(outcome):
+                return outcome
+            wait = self.budget.wait(outcome, tries=tries, since=since, now=self.now)
+            if wait is None:
+                return outcome
+            self.waits.append(wait)
+            self.now += wait
 
-        def work():
-            for _ in range(3):
-                slot = pace.admit()
-                assert pace.depart(slot)
-                with guard:
-                    times.append(time.monotonic())
-                pace.answered(slot)
 
-        threads = [threading.Thread(target=work) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        times.sort()
-        assert len(times) == 24
-        assert all(b >= a + 0.2 for a, b in zip(times, times[5:], strict=False))
+class TestRetryBudget:
+    @pytest.fixture(autouse=True)
+    def _real_waits(self, monkeypatch):
+        """The waits that users get."""
+        monkeypatch.setattr(module, "_FIRST_WAIT", 0.5)
+        monkeypatch.setattr(module, "_LONGEST_WAIT", 20.0)
+        monkeypatch.setattr(module, "_JITTER", 0.5)
+
+    @pytest.mark.parametrize(
+        ("outcome", "retry"),
+        [
+            (Created("i"), False), (Conflict(409, ""), False), (Refused(404, ""), False),
+            (Throttled(429, ""), True), (NotSent("refused"), True), (SILENCE, True),
+        ],
+    )  # fmt: skip
+    def test_only_what_may_turn_out_otherwise_is_tried_again(self, outcome, retry):
+        assert worth_a_retry(outcome) is retry
+        asker = Asker(5)
+        assert asker.ask(outcome) == outcome
+        assert bool(asker.waits) is retry
+
+    def test_waits_grow_have_jitter_and_an_upper_bound(self):
+        waits = [Asker(100_000) for _ in range(30)]
+        for asker in waits:
+            asker.ask(*[SILENCE] * 12, Created("i"))
+        for position, (low, high) in enumerate([(0.5, 1), (1, 1.5), (2, 2.5), (4, 4.5), (8, 8.5)]):
+            found = [asker.waits[position] for asker in waits]
+            assert low <= min(found) < max(found) <= high
+        assert all(20 <= wait <= 20.5 for asker in waits for wait in asker.waits[6:])
+
+    def test_a_wait_that_the_api_asks_for_is_kept_to_with_jitter(self):
+        asker = Asker(100_000)
+        asker.ask(*[Throttled(429, "", 7.0)] * 20, Unclear("busy", 503, None, 0.0), Created("i"))
+        assert all(7.0 <= wait <= 7.5 for wait in asker.waits[:20])
+        assert 0.0 <= asker.waits[20] <= 0.5
+        assert len(set(asker.waits)) > 15
+
+    @pytest.mark.parametrize("seconds", [0, 1, 30, 120])
+    def test_no_try_begins_after_the_budget(self, seconds):
+        asker = Asker(seconds, each=0.0)
+        assert asker.ask(SILENCE) == SILENCE
+        assert seconds - 21 <= asker.now <= seconds
+
+    def test_a_wait_longer_than_the_budget_is_not_begun(self):
+        asker = Asker(60)
+        assert asker.ask(Throttled(429, "", 61.0)) == Throttled(429, "", 61.0)
+        assert asker.waits == []
+
+    def test_the_budget_is_shared_while_nobody_gets_an_answer(self):
+        asker = Asker(60)
+        asker.ask(SILENCE)
+        began = asker.now
+        asker.ask(SILENCE)
+        assert asker.now - began <= 1.1
+
+    def test_an_answer_gives_the_whole_run_its_budget_back(self):
+        asker = Asker(60)
+        asker.ask(SILENCE)
+        asker.ask(Refused(404, "no"))
+        began = asker.now
+        asker.ask(SILENCE)
+        assert asker.now - began > 38
+
+    def test_a_persona_has_no_more_than_its_own_budget_though_others_get_answers(self):
+        class Lively(RetryBudget):
+            def heard(self, outcome, now):
+                super().heard(outcome, now)
+                super().heard(Created("another's"), now)
+
+        asker = Asker(budget=Lively(60))
+        asker.ask(SILENCE)
+        assert 38 < asker.now <= 62
+
+    def test_two_given_up_on_in_a_row_are_the_apis_fault(self):
+        one = RetryBudget(1)
+        assert not one.gave_up()
+        assert one.gave_up()
+        one.heard(Created("i"), 1.0)
+        assert not one.gave_up()
+        one.heard(SILENCE, 2.0)
+        assert one.gave_up()
+
+    def test_chance_is_passed_in(self):
+        budget = RetryBudget(60, chance=lambda low, high: high)
+        assert budget.wait(SILENCE, tries=1, since=0.0, now=0.0) == 1.0

@@ -1,0 +1,457 @@
+"""The one that decides: what leaves when, what is appended, how each persona's way goes on.
+
+Everything that must last goes through here, in one thread, so there is no lock
+and no two opinions: answers and orders come in through a mailbox; requests go
+out to those who ask the API; what is durable is told. Whatever has arrived is
+appended together, with the ``pending`` of the personas that come next, in one
+write and one sync.
+
+Time, mailbox and waiting are a ``World``, so a simulated one can drive a whole
+run in a single thread.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol, TypeAlias
+
+from personasync.engine.attempt import Attempt, Step, reason_of
+from personasync.engine.events import Event, EventKind, PersonaResult, Result
+from personasync.engine.schedule import RetryBudget, Schedule, Slot, worth_a_retry
+from personasync.model.errors import StateWriteError
+from personasync.model.outcome import Outcome, Refused, Throttled
+from personasync.model.persona import PersonaRequest
+from personasync.model.units import format_duration
+from personasync.plan.compute import Action
+from personasync.state.entry import Entry
+from personasync.state.log import StateLog
+from personasync.state.rescue import missing, rescue
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of the request for an audio; ``failure`` is what the API's client raised."""
+
+    audio_id: str
+    outcome: Outcome | None
+    failure: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """An order to send nothing new and to wait for what is in flight.
+
+    ``refused`` says that the reason would stop any run. Unless ``at_once``, a
+    request whose ``pending`` is written counts as in flight.
+    """
+
+    reason: str
+    refused: bool = False
+    at_once: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """An order to record what has arrived, and to wait for nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """Word that what needed no request has been told, so that requests may begin."""
+
+
+Message: TypeAlias = Answer | Halt | Leave | Go
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTold:
+    """Word to the teller that the events of what needed no request end here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Word to the teller that this was the last."""
+
+
+Told: TypeAlias = Event | KnownTold | Ended
+
+
+class World(Protocol):
+    """Time, and what arrives in it."""
+
+    def now(self) -> float:
+        """Return the seconds on a clock that only goes forward."""
+
+    def written(self) -> str:
+        """Return the time as entries give it."""
+
+    def receive(self, until: float) -> Sequence[Message]:
+        """Return all that has arrived; wait for something until a moment of ``now``."""
+
+
+class Asker(Protocol):
+    """Puts requests to the API, several at a time; their answers come as messages."""
+
+    def hire(self, count: int) -> bool:
+        """See that so many requests can be under way; ``False`` when fewer will have to do.
+
+        Raises ``RuntimeError`` when not even one can.
+        """
+
+    def ask(self, request: PersonaRequest) -> None:
+        """Put a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An entry that needs no request, with what to tell once it is durable."""
+
+    entry: Entry
+    event: Event
+    result: PersonaResult
+
+
+class Conductor:
+    """Carries out what a plan wants done, until all is settled or the run is halted.
+
+    ``results``, ``stopped``, ``refused`` and ``failure`` are for the account;
+    ``started`` has every audio that a request was sent for.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        log: StateLog,
+        *,
+        world: World,
+        asker: Asker,
+        schedule: Schedule,
+        budget: RetryBudget,
+        tell: Callable[[Told], None],
+    ) -> None:
+        self.results: dict[str, PersonaResult] = {}
+        self.started: set[str] = set()
+        self.stopped: str | None = None
+        self.refused = False
+        self.failure: BaseException | None = None
+        self._run = run
+        self._log = log
+        self._world = world
+        self._asker = asker
+        self._schedule = schedule
+        self._budget = budget
+        self._tell = tell
+        self._in_flight: dict[str, Attempt] = {}
+        self._to_ask: deque[Action] = deque()
+        self._ready: deque[Attempt] = deque()  # their ``pending`` is durable
+        self._slots: dict[str, Slot] = {}
+        self._failing_since: dict[str, float] = {}
+        self._resting: list[tuple[float, int, Attempt]] = []  # a heap: who is asked again when
+        self._number = itertools.count()
+        self._steps: list[tuple[Attempt, Step]] = []  # not yet durable, so not yet told
+        self._left = False
+        self._may_send = False
+
+    def conduct(self, known: Iterable[Known], to_ask: Iterable[Action]) -> None:
+        """Record what is known, then see every persona through; never raises."""
+        try:
+            self._record_known(list(known))
+            self._to_ask.extend(to_ask)
+            while self._goes_on():
+                self._go_on()
+            if not self._left:
+                self._check_that_all_is_held()
+        except BaseException as error:  # noqa: BLE001 - told, accounted for and raised by the caller
+            self._fail(error)
+        self._tell(Ended())
+
+    # What needs no request.
+
+    def _record_known(self, known: Sequence[Known]) -> None:
+        """Append every import and rename at once, and begin once they have been heard of."""
+        try:
+            self._append([each.entry for each in known])
+        except StateWriteError as error:
+            self._halt(error.message, True)
+            return
+        for each in known:
+            self.results[each.result.action.audio_id] = each.result
+            self._tell(each.event)
+        self._tell(KnownTold())
+
+    def _check_that_all_is_held(self) -> None:
+        """Rescue the IDs of this run that the log held, and that something else took from it."""
+        rows = {
+            row.entry.audio_id: row
+            for row in self.results.values()
+            if row.entry is not None and row.entry.persona_id and row.rescued is None
+        }
+        lost = missing(self._log, [row.entry for row in rows.values() if row.entry]) if rows else []
+        if not lost:
+            return
+        self._halt("something else changed the state during the run", True)
+        kept = self._keep(lost)
+        for entry in lost:
+            row = self.results[entry.audio_id] = replace(rows[entry.audio_id], rescued=kept)
+            self._tell(
+                Event(
+                    _TOLD_AS[row.result],
+                    self._at(),
+                    self._run,
+                    key=entry.key,
+                    audio_id=entry.audio_id,
+                    persona_id=entry.persona_id,
+                    rescued=kept,
+                )
+            )
+
+    # The round: hear, append, send.
+
+    def _goes_on(self) -> bool:
+        if self._left:
+            return bool(self._steps)
+        waits = self._steps or self._in_flight or self._resting or self._ready
+        return bool(waits or (self._to_ask and not self._schedule.closed))
+
+    def _go_on(self) -> None:
+        self._receive(self._next_moment())
+        self._record()
+        # A halt that came during the append is heeded before anything is sent.
+        self._receive(-math.inf)
+        self._send()
+
+    def _next_moment(self) -> float:
+        """Return until when nothing needs doing unless something arrives."""
+        now = self._world.now()
+        if self._steps:
+            return now
+        if not self._may_send or self._schedule.closed:
+            return math.inf
+        moments = [self._resting[0][0]] if self._resting else []
+        if (self._ready and self._places() > 0) or (not self._ready and self._wanted() > 0):
+            moments.append(now)
+        return max(min(moments), self._schedule.free_at(now)) if moments else math.inf
+
+    def _receive(self, until: float) -> None:
+        for message in self._world.receive(until):
+            match message:
+                case Answer():
+                    self._hear(message)
+                case Halt(reason, refused, at_once):
+                    self._halt(reason, refused, at_once=at_once)
+                case Leave():
+                    self._left = True
+                    self._schedule.close()
+                case Go():
+                    self._may_send = True
+
+    # Hear.
+
+    def _hear(self, answer: Answer) -> None:
+        attempt = self._in_flight.pop(answer.audio_id)
+        now = self._world.now()
+        try:
+            self._schedule.answered(self._slots.pop(answer.audio_id), now)
+            if answer.outcome is None:
+                raise answer.failure or AssertionError("an answer has an outcome or a failure")
+            attempt.heard(answer.outcome)
+            if worth_a_retry(answer.outcome):
+                self._try_again(attempt, answer.outcome, now)
+            else:
+                self._settle(attempt, answer.outcome)  # first of all: it may hold an ID
+                self._budget.heard(answer.outcome, now)
+                if isinstance(answer.outcome, Refused) and answer.outcome.stops_run:
+                    self._halt(reason_of(answer.outcome), True)
+        except BaseException as error:  # noqa: BLE001 - one persona's; the others are seen through
+            self._fail(error)
+            if not any(each is attempt for each, _ in self._steps):
+                self._steps.append((attempt, attempt.unknown(unexpected(error), self._at())))
+
+    def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
+        self._steps.append((attempt, attempt.settle(outcome, self._at())))
+
+    def _try_again(self, attempt: Attempt, outcome: Outcome, now: float) -> None:
+        """Let a persona be asked for again later, unless its time or the run's is over."""
+        self._budget.heard(outcome, now)
+        since = self._failing_since.setdefault(attempt.persona.audio_id, now)
+        wait = self._budget.wait(outcome, tries=attempt.tries, since=since, now=now)
+        if wait is None or self._schedule.closed:
+            self._settle(attempt, outcome)
+            if wait is None:
+                self._give_up(outcome)
+            return
+        self._steps.append((attempt, attempt.again(outcome, wait, self._at())))
+        heapq.heappush(self._resting, (now + wait, next(self._number), attempt))
+        if isinstance(outcome, Throttled):
+            self._schedule.slow_down(now + wait)
+
+    def _give_up(self, outcome: Outcome) -> None:
+        """See whether what ended this persona's retries should end the run."""
+        if isinstance(outcome, Throttled):
+            self._halt(_asked_to_wait(outcome), False)
+        elif self._budget.gave_up():
+            self._halt(f"the API gives no usable answer: {reason_of(outcome)}", False)
+
+    # Append.
+
+    def _record(self) -> None:
+        """Append what has arrived and the ``pending`` of who comes next; then tell."""
+        steps, self._steps = self._steps, []
+        attempts = list(self._next_attempts())
+        entries = [step.entry for _, step in steps if step.entry is not None]
+        pendings = [attempt.pending(self._at()) for attempt in attempts]
+        try:
+            self._append(entries + pendings)
+        except Exception as error:  # noqa: BLE001 - whatever it was, no ID that is here may be lost
+            self._not_written(error)
+            if pendings and entries and self._written_alone(entries):
+                attempts = []  # only what was to come next found no room
+            else:
+                steps = [(attempt, self._rescued(attempt, step, error)) for attempt, step in steps]
+                attempts = []
+        self._ready.extend(attempts)
+        for _, step in steps:
+            self._tell_step(step)
+
+    def _append(self, entries: Sequence[Entry]) -> None:
+        if entries:
+            began = self._world.now()
+            self._log.append(entries)
+            self._schedule.appended(self._world.now() - began)
+
+    def _written_alone(self, entries: Sequence[Entry]) -> bool:
+        try:
+            self._log.append(entries)
+        except Exception:  # noqa: BLE001 - the first failure is told
+            return False
+        return True
+
+    def _not_written(self, error: Exception) -> None:
+        if isinstance(error, StateWriteError):
+            self._halt(error.message, True)
+        else:
+            self._fail(error)
+
+    def _rescued(self, attempt: Attempt, step: Step, error: Exception) -> Step:
+        """Keep elsewhere what cannot be appended, where it holds an ID or may show one."""
+        if step.entry is None or step.result is None:
+            return replace(step, entry=None)  # who was to try again is settled by the halt
+        kept = ""
+        if step.entry.persona_id or step.entry.answer:
+            kept = self._keep([step.entry])
+        why = error.message if isinstance(error, StateWriteError) else unexpected(error)
+        return attempt.unrecorded(step, why, self._at(), kept=kept)
+
+    def _keep(self, entries: Sequence[Entry]) -> str:
+        try:
+            return rescue(self._log, entries) or ""
+        except Exception:  # noqa: BLE001 - there is still the screen
+            return ""
+
+    def _tell_step(self, step: Step) -> None:
+        if step.result is not None:
+            self.results[step.result.action.audio_id] = step.result
+        goes_on = step.event is None or step.event.kind is not EventKind.CREATE_RETRY
+        if step.event is not None and (goes_on or not self._schedule.closed):
+            self._tell(step.event)
+
+    # Send.
+
+    def _places(self) -> int:
+        """Return how many more requests may be under way; who rests keeps its place."""
+        return self._schedule.places - len(self._in_flight) - len(self._resting)
+
+    def _wanted(self) -> int:
+        """Return how many more personas should be written down as pending."""
+        wanted = self._places() + self._schedule.ahead - len(self._ready)
+        return min(wanted, len(self._to_ask))
+
+    def _next_attempts(self) -> Iterator[Attempt]:
+        if not self._may_send or self._schedule.closed:
+            return
+        room = self._schedule.room(self._world.now()) - len(self._ready)
+        for _ in range(int(min(self._wanted(), room))):
+            action = self._to_ask.popleft()
+            if action.persona is None:
+                raise AssertionError("a persona to create is always in the manifest")
+            yield Attempt(self._run, action, action.persona)
+
+    def _send(self) -> None:
+        now = self._world.now()
+        while self._resting and self._resting[0][0] <= now and self._can_ask(now):
+            self._ask(heapq.heappop(self._resting)[2], now)
+        while self._ready and self._places() > 0 and self._can_ask(now):
+            self._ask(self._ready.popleft(), now)
+        if self._schedule.closed:
+            self._take_back()
+
+    def _can_ask(self, now: float) -> bool:
+        if self._schedule.room(now) <= 0:
+            return False
+        try:
+            if not self._asker.hire(len(self._in_flight) + 1):
+                self._schedule.places = len(self._in_flight)
+                return False
+        except RuntimeError as error:
+            self._fail(error)
+            return False
+        return True
+
+    def _ask(self, attempt: Attempt, now: float) -> None:
+        audio_id = attempt.persona.audio_id
+        self._in_flight[audio_id] = attempt
+        self.started.add(audio_id)
+        begun = attempt.sent(self._at())
+        if begun is not None:
+            self._tell(begun)  # before the request: who leaves at once must know of it
+        self._slots[audio_id] = self._schedule.sent(now)
+        self._asker.ask(attempt.persona.request)
+
+    # How a run ends early.
+
+    def _take_back(self) -> None:
+        """Undo each ``pending`` that nothing was sent for."""
+        while self._ready:
+            attempt = self._ready.popleft()
+            self._steps.append((attempt, attempt.take_back(self._at())))
+
+    def _halt(self, reason: str, refused: bool, *, at_once: bool = True) -> None:
+        """Send nothing new; what is in flight is waited for, and nobody tries again."""
+        self.stopped = self.stopped or reason
+        self.refused = self.refused or refused
+        self._schedule.close(at_once=at_once)
+        while self._resting:
+            attempt = heapq.heappop(self._resting)[2]
+            if attempt.last is not None:
+                self._settle(attempt, attempt.last)
+
+    def _fail(self, failure: BaseException) -> None:
+        self.failure = self.failure or failure
+        self._halt(unexpected(failure), False)
+
+    def _at(self) -> str:
+        return self._world.written()
+
+
+def unexpected(error: BaseException) -> str:
+    """Say an error that nobody expected, without its words: they may hold anything."""
+    return f"unexpected error: {type(error).__name__}"
+
+
+def _asked_to_wait(outcome: Throttled) -> str:
+    if outcome.retry_after is None:
+        return f"the API goes on saying that it is asked too often ({outcome.code})"
+    wait = format_duration(outcome.retry_after)
+    return f"the API asks to wait {wait}, longer than --retry-for allows ({outcome.code})"
+
+
+_TOLD_AS: Final = {
+    Result.CREATED: EventKind.CREATE_DONE,
+    Result.IMPORTED: EventKind.IMPORTED,
+    Result.RENAMED: EventKind.RENAMED,
+}
