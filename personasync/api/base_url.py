@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Final
 from urllib.parse import urlsplit
 
 from personasync.model.errors import ConfigurationError
+from personasync.model.hosts import is_loopback
 
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 _CHARACTERS: Final = re.compile(r"[!-\[\]-~]*")
@@ -48,18 +48,6 @@ def parse_base_url(text: str) -> str:
     name = f"[{host}]" if ":" in host else host
     place = name if port in (None, _DEFAULT_PORTS[parts.scheme]) else f"{name}:{port}"
     return f"{parts.scheme}://{place}{parts.path.rstrip('/')}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine."""
-    if host == "localhost":
-        return True
-    if "%" in host:  # a zone, or an escape that another reader of the URL might undo
-        return False
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _unusable(text: str, why: str) -> ConfigurationError:

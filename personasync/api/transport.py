@@ -22,9 +22,9 @@ from requests.utils import get_environ_proxies, select_proxy
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from personasync.api.base_url import is_loopback
 from personasync.api.key import ApiKey
 from personasync.model.errors import ConfigurationError
+from personasync.model.hosts import is_loopback
 from personasync.model.version import __version__
 
 if TYPE_CHECKING:

@@ -7,11 +7,13 @@ from functools import wraps
 from typing import Any, Final, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from personasync.cli.completion import complete_key
 from personasync.cli.console import Console
 from personasync.cli.session import remember
 from personasync.cli.workspace import Workspace
+from personasync.model.errors import UsageError
 from personasync.model.units import Rate, format_duration, parse_duration
 
 _LONGEST_SECONDS: Final = 500 * 3600.0
@@ -68,6 +70,26 @@ def option(
     return click.option(*names, **settings)
 
 
+def _checked_state(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | None:
+    """Refuse what cannot be a state, and a password in an option, which a process list shows."""
+    if value is None:
+        return None
+    from personasync.state.open import local_path  # not every command has one
+
+    if local_path(value) is None:
+        from personasync.state.locations import has_secret
+
+        given = context.get_parameter_source(parameter.name or "")
+        if given is ParameterSource.COMMANDLINE and has_secret(value):
+            raise UsageError(
+                "--state must not carry a password: the process list would show it",
+                hint="give it in the environment: PGPASSWORD, ~/.pgpass or PERSONASYNC_STATE",
+            )
+    return value
+
+
 def shared_options(command: _F) -> _F:
     """Add the options of every command; the command gets them as one ``workspace``."""
 
@@ -82,7 +104,8 @@ def shared_options(command: _F) -> _F:
     @option(
         "--state",
         type=click.Path(readable=False),
-        metavar="FILE",
+        metavar="FILE|URL",
+        callback=_checked_state,
         help="[default: personas.state.jsonl beside manifest]",
     )
     @option("--no-color", is_flag=True, help="Never colour; NO_COLOR does the same.")

@@ -44,12 +44,18 @@ def check_outputs(workspace: Workspace, manifest: Manifest, outputs: Iterable[st
 
     Raises ``UsageError``: a slip of the finger must not cost an ID.
     """
-    state = _real(workspace.state_path)
-    kept = {state, _real(workspace.books_path), *map(_real, manifest.files)}
+    kept = {_real(workspace.books_path), *map(_real, manifest.files)}
+    state = None if workspace.state_path is None else _real(workspace.state_path)
+    if state is not None:
+        kept.add(state)
     taken: set[Path] = set()
     for output in outputs:
         path = _real(output)
-        beside_state = path.parent == state.parent and path.name.startswith(f"{state.name}.")
+        beside_state = (
+            state is not None
+            and path.parent == state.parent
+            and path.name.startswith(f"{state.name}.")
+        )
         if path in kept or beside_state or ".state.jsonl" in path.name:
             raise UsageError(
                 f"{printable(output)} belongs to the manifest or a state, and a plan would"

@@ -173,7 +173,7 @@ def is_begun(contents: LogContents) -> bool:
 def no_state(workspace: Workspace) -> PersonasyncError:
     """Return the error that says so."""
     return PersonasyncError(
-        f"there is no state at {workspace.state_path}",
+        f"there is no state at {workspace.location}",
         hint=NextStep(
             "the first apply or import begins one; name another with ",
             Option("state"),

@@ -50,14 +50,21 @@ class Workspace:
         return bool(self.manifests) or Path(DEFAULT_MANIFEST).exists()
 
     @property
-    def state_path(self) -> Path:
-        """The state file: the one named, else beside the first manifest."""
-        if self.state is not None:
-            path = Path(self.state)
-            if not path.name:
-                raise UsageError(f"--state {self.state!r} names no file", hint="name a file")
-            return path
-        return self._default_state
+    def state_path(self) -> Path | None:
+        """The state file, by default beside the first manifest; ``None`` if it is shared."""
+        from personasync.state.open import local_path  # not every command has one
+
+        return self._default_state if self.state is None else local_path(self.state)
+
+    @property
+    def location(self) -> str:
+        """Where the state is kept, without secrets."""
+        path = self.state_path
+        if path is not None:
+            return str(path)
+        from personasync.state.locations import shared_location
+
+        return shared_location(self.state or "").text
 
     @property
     def _default_state(self) -> Path:
@@ -68,15 +75,15 @@ class Workspace:
     @property
     def books_path(self) -> Path:
         """Where the embedded sandbox remembers what it made: beside its state."""
-        state = self.state_path
+        state = self.state_path or self._default_state
         return state.with_name(state.name.removesuffix(".state.jsonl") + ".books.db")
 
     @property
     def shell(self) -> Shell:
         """How messages write commands, so that these work on the same things."""
-        named = self.state is not None and Path(self.state) != self._default_state
+        named = self.state is not None and self.location != str(self._default_state)
         manifests = () if self.manifest_paths == (DEFAULT_MANIFEST,) else self.manifest_paths
-        return Shell(manifests, self.sandbox, self.state if named else None)
+        return Shell(manifests, self.sandbox, self.location if named else None)
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -127,10 +134,11 @@ class Workspace:
 
     def log(self, *, any_api: bool = False) -> StateLog:
         """Return the state log; with ``any_api`` whichever API it belongs to, unless one is set."""
-        from personasync.state import FileStateLog  # not every command has one
+        from personasync.state import open_log  # not every command has one
 
         free = any_api and not self.sandbox and self.base_url is None
-        return FileStateLog(self.state_path, api=None if free else self.api)
+        location = str(self._default_state) if self.state is None else self.state
+        return open_log(location, api=None if free else self.api)
 
     def read(self, log: StateLog) -> LogContents:
         """Read a log and say what reading it found."""
@@ -160,4 +168,4 @@ class Workspace:
 
     def _say_holder(self, holder: Holder | None) -> None:
         held = f"held by {holder}" if holder else "held by another run"
-        self.console.complain(f"Waiting for the state {self.state_path}, {printable(held)}.")
+        self.console.complain(f"Waiting for the state {self.location}, {printable(held)}.")

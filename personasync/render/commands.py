@@ -10,7 +10,9 @@ from personasync.model.steps import Command, NextStep, Option
 from personasync.render.safe import shell_word
 
 _SHORT: Final = {"manifest": "-f"}
-_OF_NO_WORKSPACE: Final = frozenset({"init", "schema", "sandbox", "completion"})
+_OF_NO_WORKSPACE: Final = frozenset(
+    {"init", "schema", "sandbox", "completion", "state init", "state copy"}
+)
 """Commands that work on no manifest and no state, and so are given none again."""
 
 

@@ -6,8 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import socket
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,8 +14,8 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from personasync.model.clock import utc_now
 from personasync.model.errors import StateError, StateLockedError
+from personasync.state.holder import this_holder
 from personasync.state.log import Holder
 
 _POLL_SECONDS: Final = 0.1
@@ -81,15 +79,8 @@ def _acquire(
 
 
 def _write_holder(path: Path) -> None:
-    holder = Holder(
-        user=_user(),
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        command=" ".join(["personasync", *sys.argv[1:]])[:200],
-        since=utc_now(),
-    )
     with contextlib.suppress(OSError):  # the lock holds without its label
-        path.write_text(json.dumps(asdict(holder)) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(asdict(this_holder())) + "\n", encoding="utf-8")
 
 
 def _read_holder(path: Path) -> Holder | None:
@@ -98,13 +89,6 @@ def _read_holder(path: Path) -> Holder | None:
             return Holder(**json.loads(file.read(_HOLDER_LIMIT)))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
-
-
-def _user() -> str:
-    for name in ("USER", "LOGNAME", "USERNAME"):
-        if os.environ.get(name):
-            return os.environ[name]
-    return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
 
 
 def _reason(error: Exception) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from personasync.model.errors import UsageError
 from personasync.state.file import FileStateLog
 from personasync.state.log import StateLog
 
-_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
-"""A scheme of two letters or more: a path of Windows begins with one."""
+if TYPE_CHECKING:
+    from personasync.state.entry import Header
+    from personasync.state.shared import Store
 
-SCHEMES: Final = ("s3", "gs", "az", "postgresql")
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|(s3|gs|az|postgres(ql)?):", re.IGNORECASE)
+"""A scheme of two letters or more: a path of Windows begins with one."""
 
 
 def open_log(location: str, *, api: str | None) -> StateLog:
@@ -21,29 +24,63 @@ def open_log(location: str, *, api: str | None) -> StateLog:
 
     ``api`` is the base in use: a state that belongs to another is refused.
     With ``api=None`` any state can be read and appended to, but none begun.
-    Nothing is touched yet. Raises ``UsageError`` for a location that cannot be one.
+    Nothing is touched yet. Raises ``UsageError`` for a location that cannot be
+    one, and ``ConfigurationError`` where a package for it is missing.
     """
     path = local_path(location)
     if path is not None:
         return FileStateLog(path, api=api)
-    raise UsageError(f"{location} is no place for a state", hint="name a file")
+    from personasync.state.shared import SharedLog  # a state in a file needs none of this
+
+    return SharedLog(_open_store(location), api=api)
+
+
+def begin_shared(location: str, header: Header) -> None:
+    """Begin a shared state where none is.
+
+    Raises ``StateError`` where one is, or where none can be kept.
+    """
+    from personasync.state.locations import shared_location
+    from personasync.state.objects import open_bucket
+
+    where = shared_location(location)
+    from personasync.state.background import SystemClock
+    from personasync.state.segments import begin
+
+    begin(open_bucket(where), SystemClock(), where.text, header)
+
+
+def _open_store(location: str) -> Store:
+    from personasync.state.background import SystemClock, beating
+    from personasync.state.holder import this_holder
+    from personasync.state.lease import RENEW_SECONDS
+    from personasync.state.locations import shared_location
+    from personasync.state.objects import open_bucket
+    from personasync.state.segments import SegmentLog
+
+    where = shared_location(location)
+    return SegmentLog(
+        open_bucket(where),
+        SystemClock(),
+        where.text,
+        holder=this_holder,
+        beating=partial(beating, every=RENEW_SECONDS),
+    )
 
 
 def local_path(location: str) -> Path | None:
     """Return the file that a location names; ``None`` for the URL of a shared state.
 
-    Raises ``UsageError`` for a URL of a scheme that is not known, which must
-    not become a file of that name, and for a path that names no file.
+    Raises ``UsageError`` for what looks like a URL and is not one of a shared
+    state, which must not become a file of that name, and for a path that names
+    no file.
     """
-    url = _URL.match(location)
-    if url is None:
-        path = Path(location)
-        if not path.name:
-            raise UsageError(f"{location!r} names no file", hint="name a file")
-        return path
-    if url[1] in SCHEMES:
+    if _URL.match(location):
+        from personasync.state.locations import shared_location
+
+        shared_location(location)
         return None
-    raise UsageError(
-        f"a state cannot be kept at {location}: {url[1]}: is not known",
-        hint=f"name a file, or a URL of {', '.join(SCHEMES)}",
-    )
+    path = Path(location)
+    if not path.name:
+        raise UsageError(f"the state's place {location!r} names no file", hint="name a file")
+    return path

@@ -141,9 +141,7 @@ def command(
             state = workspace.read(log).fold()
             plan = workspace.compute_plan(manifest, state)
             if saved is not None:
-                plan = check_fresh(
-                    saved, plan, api=workspace.api, location=str(workspace.state_path)
-                )
+                plan = check_fresh(saved, plan, api=workspace.api, location=workspace.location)
             plan = selection.narrow(plan)
             _show(workspace, plan, output_format)
             selection.refuse_unsafe(plan)

@@ -73,7 +73,7 @@ def command(
         return 0
     outputs = [_output(record) for record in _current(workspace, known) if record.persona_id]
     if not outputs:
-        workspace.console.say(f"No ID is recorded in {workspace.state_path}.")
+        workspace.console.say(f"No ID is recorded in {workspace.location}.")
     text = FORMATS[output_format](outputs)
     if text:
         workspace.console.result(text)

@@ -108,7 +108,7 @@ def _setting(workspace: Workspace) -> Setting:
     console = workspace.console
     return Setting(
         api=workspace.api,
-        location=str(workspace.state_path),
+        location=workspace.location,
         paths=workspace.manifest_paths,
         color=console.result_color,
         width=console.width,

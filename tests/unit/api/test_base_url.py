@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personasync.api.base_url import is_loopback, parse_base_url
+from personasync.api.base_url import parse_base_url
 from personasync.model.errors import ConfigurationError
+from personasync.model.hosts import is_loopback
 
 
 @pytest.mark.parametrize(

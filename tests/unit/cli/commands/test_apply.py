@@ -125,4 +125,4 @@ def test_a_state_without_a_name_is_refused(cli: Cli, command: str, state: str) -
     cli.manifest(1)
     ended = cli(command, "--state", state)
     assert (ended.code, ended.stdout) == (64, "")
-    assert ended.stderr == f"Error: --state {state!r} names no file\n  name a file\n"
+    assert ended.stderr == f"Error: the state's place {state!r} names no file\n  name a file\n"

@@ -1,0 +1,99 @@
+"""What a shared state does beside the thread that asks for it.
+
+A blocking call in the main thread is deaf to Ctrl-C for as long as it takes:
+so calls to a store are made in a thread of their own, and waited for in a way
+that hears signals. No thread here outlives the process.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
+from typing import Final, Generic, TypeVar
+
+_T = TypeVar("_T")
+_LOOK_SECONDS: Final = 0.2
+"""A wait without an end does not hear Ctrl-C on every system: so waits are short."""
+
+
+class SystemClock:
+    """The clocks of this machine."""
+
+    def monotonic(self) -> float:
+        """Return seconds that only grow; on most systems they stand still in its sleep."""
+        return time.monotonic()
+
+    def with_sleep(self) -> float:
+        """Return seconds that count the machine's sleep, where the system knows it."""
+        boottime = getattr(time, "CLOCK_BOOTTIME", None)
+        return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; a signal ends it as it ends ``time.sleep``."""
+        time.sleep(seconds)
+
+
+class Call(Generic[_T]):
+    """A call that is being made beside this thread."""
+
+    def __init__(self, call: Callable[[], _T]) -> None:
+        self._ended: SimpleQueue[tuple[_T | None, BaseException | None]] = SimpleQueue()
+        threading.Thread(target=self._make, args=(call,), daemon=True).start()
+
+    def _make(self, call: Callable[[], _T]) -> None:
+        try:
+            self._ended.put((call(), None))
+        except BaseException as error:  # noqa: BLE001 - raised where the call is waited for
+            self._ended.put((None, error))
+
+    def wait(self, seconds: float) -> _T:
+        """Return what the call returned, or raise what it raised, or ``TimeoutError``."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                value, error = self._ended.get(timeout=_LOOK_SECONDS)
+            except Empty:
+                if time.monotonic() > deadline:
+                    raise TimeoutError from None
+                continue
+            if error is not None:
+                raise error
+            return value  # type: ignore[return-value]
+
+
+def several(calls: Iterable[Callable[[], _T]], *, at_once: int, seconds: float) -> Iterator[_T]:
+    """Make calls beside this thread, so many at once, and yield what they return in order."""
+    running: deque[Call[_T]] = deque()
+    for call in calls:
+        running.append(Call(call))
+        if len(running) >= at_once:
+            yield running.popleft().wait(seconds)
+    while running:
+        yield running.popleft().wait(seconds)
+
+
+@contextmanager
+def beating(renew: Callable[[], None], *, every: float) -> Iterator[None]:
+    """Renew a hold beside the run, again and again, for the length of a ``with``.
+
+    What a renewal raises is not raised here: whoever is about to send asks.
+    """
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(every):
+            try:
+                renew()
+            except Exception:  # noqa: BLE001 - the hold remembers it, and tells who asks
+                continue
+
+    thread = threading.Thread(target=beat, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()

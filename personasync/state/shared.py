@@ -1,0 +1,120 @@
+"""A state that several machines share: what every store's log has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from personasync.model.errors import StateError
+from personasync.state.entry import Entry, Header
+from personasync.state.fold import fold
+from personasync.state.log import Holder, LogContents, SelfRescuing, StateLog
+from personasync.state.rescue import RescueFile, remove, rescued
+
+
+class Store(StateLog, SelfRescuing, Protocol):
+    """A log in a store that others write to as well."""
+
+    def confirm(self) -> None:
+        """Before something is sent: raise ``StateWriteError`` unless the log is surely ours."""
+
+
+class SharedLog:
+    """A log in a store, with what a run on this machine could not bring there.
+
+    ``api`` is the base in use: a state that belongs to another is refused.
+    """
+
+    def __init__(self, store: Store, *, api: str | None) -> None:
+        self._store = store
+        self._api = api
+        self._mended: tuple[str, ...] = ()
+
+    @property
+    def location(self) -> str:
+        """The URL, without secrets."""
+        return self._store.location
+
+    @property
+    def header(self) -> Header | None:
+        """The header, as far as it has been read."""
+        return self._store.header
+
+    def read(self) -> LogContents:
+        """Return all that the store holds, and what was rescued from it to this machine."""
+        contents = self._store.read()
+        self._check_api(contents.header)
+        _files, new = self._rescued(contents)
+        notes = (*self._mended, *contents.notes, *_notes(len(new), self.location))
+        return LogContents(contents.header, (*contents.entries, *new), notes)
+
+    @contextmanager
+    def lock(
+        self, *, timeout: float = 0.0, on_wait: Callable[[Holder | None], None] | None = None
+    ) -> Iterator[None]:
+        """Hold the store against other writers, and first take in what was rescued."""
+        with self._store.lock(timeout=timeout, on_wait=on_wait):
+            contents = self._store.read()
+            self._check_api(contents.header)
+            files, new = self._rescued(contents)
+            if new:
+                self._store.append(new)
+            remove(files)
+            self._mended = tuple(_notes(len(new), self.location))
+            yield
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Append entries; they are durable in the store when this returns."""
+        self._store.append(entries)
+
+    def compact(self) -> None:
+        """Let the next reading be cheaper; nothing is deleted."""
+        self._store.compact()
+
+    def confirm(self) -> None:
+        """Before something is sent: raise ``StateWriteError`` unless the log is surely ours."""
+        self._store.confirm()
+
+    def rescue(self, entries: Sequence[Entry]) -> str | None:
+        """Keep entries in the same store; ``None`` if that failed."""
+        return self._store.rescue(entries)
+
+    def intact(self) -> bool:
+        """What a store has acknowledged, nothing but its own loss takes away."""
+        return True
+
+    def _rescued(self, contents: LogContents) -> tuple[list[RescueFile], list[Entry]]:
+        """Return the rescue files of this machine, and those of their entries that are new."""
+        files = list(rescued(self.location, contents.header))
+        kept = [entry for file in files for entry in file.entries]
+        return files, adding(contents.entries, kept)
+
+    def _check_api(self, header: Header | None) -> None:
+        if header is not None and self._api is not None and header.api != self._api:
+            raise StateError(
+                f"the state {self.location} holds IDs of {header.api},"
+                f" but the API in use is {self._api}",
+                hint="IDs of one API mean nothing to another: use that API, or keep a state"
+                " for each",
+            )
+
+
+def adding(entries: Sequence[Entry], rescued: Sequence[Entry]) -> list[Entry]:
+    """Return those rescued entries that tell more than a log knows."""
+    if not rescued:
+        return []
+    known, new = fold(entries), []
+    for entry in rescued:
+        before = known.get(entry.audio_id)
+        after = fold([entry] if before is None else [before, entry])[entry.audio_id]
+        if after != before and (before is None or entry.persona_id or entry.answer):
+            known[entry.audio_id] = after
+            new.append(entry)
+    return new
+
+
+def _notes(count: int, location: str) -> Iterator[str]:
+    if count:
+        were = "entry was" if count == 1 else "entries were"
+        yield f"{count} rescued {were} found on this machine and taken in to {location}"
