@@ -29,7 +29,7 @@ from personasync.model.persona import PersonaRequest
 from personasync.model.units import format_duration
 from personasync.plan.compute import Action
 from personasync.state.entry import Entry
-from personasync.state.log import StateLog
+from personasync.state.log import Leased, StateLog
 from personasync.state.rescue import missing, rescue
 
 
@@ -391,7 +391,7 @@ class Conductor:
             self._take_back()
 
     def _can_ask(self, now: float) -> bool:
-        if self._schedule.room(now) <= 0:
+        if self._schedule.room(now) <= 0 or not self._holds_log():
             return False
         try:
             if not self._asker.hire(len(self._in_flight) + 1):
@@ -400,6 +400,16 @@ class Conductor:
         except RuntimeError as error:
             self._fail(error)
             return False
+        return True
+
+    def _holds_log(self) -> bool:
+        """Look at a hold that may be lost unseen, such as while this machine slept."""
+        if isinstance(self._log, Leased):
+            try:
+                self._log.confirm()
+            except StateWriteError as error:
+                self._halt(error.message, True)
+                return False
         return True
 
     def _ask(self, attempt: Attempt, now: float) -> None:

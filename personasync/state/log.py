@@ -100,3 +100,14 @@ class SelfChecking(Protocol):
 
     def intact(self) -> bool:
         """Whether all that was appended is surely still there; cheaper than reading."""
+
+
+@runtime_checkable
+class Leased(Protocol):
+    """What a log may know besides: that its hold can be lost while its holder is not looking."""
+
+    def confirm(self) -> None:
+        """Before something is sent: raise ``StateWriteError`` unless the log is surely held.
+
+        Cheap while the hold is fresh; else it takes as long as renewing it does.
+        """
