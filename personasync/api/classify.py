@@ -9,11 +9,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+from personasync.model.answer import KEPT_BYTES, KeptAnswer
 from personasync.model.contract import is_persona_id
 from personasync.model.outcome import Conflict, Created, Outcome, Refused, Throttled, Unclear
-
-KEPT_ANSWER: Final = 4096
-"""Bytes of an answer that could not be understood that are kept (design.md §6)."""
 
 LONGEST_RETRY_AFTER: Final = 86_400.0
 """Seconds; a longer ``Retry-After`` is a mistake, and not a hint."""
@@ -76,9 +74,10 @@ def classify(
     return unclear(f"the API answered {code}" + (f": {message}" if message else ""), code)
 
 
-def kept(text: str) -> str | None:
+def kept(text: str) -> KeptAnswer | None:
     """Return the part of an answer that is kept, or ``None`` if there is nothing to keep."""
-    return text.encode("utf-8", "replace")[:KEPT_ANSWER].decode("utf-8", "ignore") or None
+    part = text.encode("utf-8", "replace")[:KEPT_BYTES].decode("utf-8", "ignore")
+    return KeptAnswer.of_text(part) if part else None
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from personasync.engine.events import Event, EventKind, PersonaResult, Result
+from personasync.model.answer import KeptAnswer, more_telling
 from personasync.model.outcome import (
     Conflict,
     Created,
+    Moved,
     NotSent,
     Outcome,
     Refused,
@@ -20,7 +22,7 @@ from personasync.model.outcome import (
 )
 from personasync.model.persona import Persona
 from personasync.plan.compute import Action, ActionKind
-from personasync.state.entry import Entry, Origin, Status, more_telling
+from personasync.state.entry import Entry, Origin, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Attempt:
         self._run = run
         # Whether a request of ours may have made the persona already.
         self._maybe_made = action.kind is ActionKind.RESUME
-        self._answer = action.entry.answer if action.entry else None
+        self._answer: KeptAnswer | None = action.entry.answer if action.entry else None
 
     def pending(self, at: str) -> Entry:
         """Return what must be durable before the request leaves."""
@@ -164,7 +166,7 @@ class Attempt:
 def reason_of(outcome: Outcome) -> str:
     """Say an outcome in a few words."""
     match outcome:
-        case Unclear(reason) | NotSent(reason):
+        case Unclear(reason) | NotSent(reason) | Moved(_, reason):
             return reason
         case Conflict(code, message) | Refused(code, message) | Throttled(code, message):
             return f"the API answered {code}" + (f": {message}" if message else "")

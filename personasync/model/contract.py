@@ -49,14 +49,14 @@ def is_persona_id(text: str) -> bool:
 
 
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]*:/|//|www\.|(?:[a-z0-9-]+\.)+[a-z]{2,}/")
-_CUT_OR_TEMPLATE: Final = re.compile(r"\*\*|[•…]|\.\.\.|<[^>]*>|\{[^}]*\}")
+_CUT_OR_TEMPLATE: Final = re.compile(r"\*\*|[•…]|\.\.\.|<[^>]*>|\{(?![0-9a-f]{8}-)[^}]*\}")
 _PLACEHOLDER: Final = re.compile(
     r"""
       [0-9a-f-]*x{3,}[0-9a-fx-]* | x+(?:-x+)*          # masked
     | \$\w+ | %\w+%                                    # left over from a template
     | \W+ | _+ | [0-]+ | \[object\ object\]
-    | (?: (?:(?:the|your|my|some)[-_ ]?)? (?:persona|task|audio|track|clip|song)? \d*
-      | your[-_ ]?\w* ) [-_ ]? id s? (?:[-_ ]?here)?
+    | (?: (?:(?:the|your|my|some)[-_ ]?)? (?:persona|task|audio|track|clip|song) \d*
+      | \d* | your[-_ ]?\w* ) [-_ ]? id s? (?:[-_ ]?here)?
     | (?:insert|paste|put|enter|your)[-_ ].* | .*[-_ ]here
     | null | nil | none | undefined | nan | n/?a | unknown | true | false
     | todo | tb[ad] | fixme | change[-_ ]?me | placeholder | string | uuid | guid

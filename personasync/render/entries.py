@@ -85,7 +85,7 @@ def _facts(entry: Entry) -> Iterator[str]:
         "run": entry.run,
         "code": None if entry.code is None else str(entry.code),
         "message": entry.message,
-        "answer": entry.answer,
+        "answer": entry.answer.body if entry.answer else None,
     }
     yield from (_fact(name, value) for name, value in facts.items() if value is not None)
 

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final
-
 from personasync.model.persona import PersonaRequest
 from personasync.state.entry import Entry, Status
-
-if TYPE_CHECKING:
-    from personasync.state.entry import Entry
 
 
 def sent_request(
@@ -28,10 +22,7 @@ def sent_request(
     return entry.request if ours or wanted is None else wanted
 
 
-_ANSWERED_ID: Final = re.compile(r'"personaId"\s*:\s*"([A-Za-z0-9][A-Za-z0-9._:-]{0,127})"')
-
-
 def answered_id(entry: Entry | None) -> str | None:
     """Return the one ID that an answer kept in an entry shows, if it does show just one."""
-    found = set(_ANSWERED_ID.findall(entry.answer)) if entry and entry.answer else set()
-    return found.pop() if len(found) == 1 else None
+    shown = entry.answer.shown_ids if entry and entry.answer else ()
+    return shown[0] if len(shown) == 1 else None

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, NoReturn, TypeVar
 
+from personasync.model.answer import KeptAnswer
 from personasync.model.persona import PersonaRequest
 from personasync.state.entry import Entry, Header, Origin, Status
 
@@ -33,6 +34,8 @@ _KNOWN_FIELDS: Final = frozenset(
         "run",
         "request",
         "answer",
+        "answered",
+        "earlierAnswers",
     }
 )
 
@@ -68,7 +71,7 @@ def entry_to_json(entry: Entry) -> dict[str, object]:
         "at": entry.at,
         "run": entry.run,
         "request": entry.request.to_json() if entry.request else None,
-        "answer": entry.answer,
+        **(_answer_fields(entry.answer) if entry.answer else {}),
     }
     known = {name: value for name, value in fields.items() if value is not None}
     return {**known, **(entry.extra or {})}
@@ -111,7 +114,7 @@ def decode_entry(fields: Mapping[str, object]) -> Entry:
         message=_text(fields, "message"),
         at=_text(fields, "at"),
         run=_text(fields, "run"),
-        answer=_text(fields, "answer"),
+        answer=_decode_answer(fields),
         extra={k: v for k, v in fields.items() if k not in _KNOWN_FIELDS} or None,
     )
     if status is Status.CREATED and not entry.persona_id:
@@ -185,6 +188,46 @@ def _decode_header(fields: Mapping[str, object]) -> Header:
     if fields["format"] != FORMAT:
         raise ValueError(f"its format is {fields['format']!r}, and this version reads {FORMAT!r}")
     return Header(_required(fields, "lineage"), _required(fields, "api"))
+
+
+def _answer_fields(answer: KeptAnswer) -> dict[str, object | None]:
+    about = {
+        "status": answer.status,
+        "headers": dict(answer.headers) or None,
+        "encoding": "base64" if answer.is_base64 else None,
+        "personaIds": list(answer.persona_ids) or None,
+        "cutId": answer.cut_id,
+    }
+    return {
+        "answer": answer.body,
+        "answered": {name: value for name, value in about.items() if value is not None} or None,
+        "earlierAnswers": [_given(_answer_fields(one)) for one in answer.earlier] or None,
+    }
+
+
+def _given(fields: Mapping[str, object | None]) -> dict[str, object]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _decode_answer(fields: Mapping[str, object]) -> KeptAnswer | None:
+    """Read a kept answer; a body of which nothing more is known is searched for its IDs."""
+    body, about = _text(fields, "answer"), _typed(fields, "answered", dict)
+    if body is None:
+        return None
+    if about is None:
+        return KeptAnswer.of_text(body)
+    headers = _typed(about, "headers", dict) or {}
+    return KeptAnswer(
+        body,
+        status=_typed(about, "status", int),
+        headers=tuple((str(name), str(value)) for name, value in headers.items()),
+        is_base64=_text(about, "encoding") == "base64",
+        persona_ids=tuple(map(str, _typed(about, "personaIds", list) or ())),
+        cut_id=_text(about, "cutId"),
+        earlier=tuple(
+            filter(None, map(_decode_answer, _typed(fields, "earlierAnswers", list) or ()))
+        ),
+    )
 
 
 def _decode_request(fields: Mapping[str, object]) -> PersonaRequest | None:

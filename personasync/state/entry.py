@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
+from personasync.model.answer import KeptAnswer
 from personasync.model.persona import PersonaRequest
-
-_MAY_SHOW_ID: Final = "personaId"
 
 
 class Status(StrEnum):
@@ -48,8 +46,8 @@ class Entry:
 
     ``at`` is a UTC time (RFC 3339) and ``run`` the run that appended it.
     ``request`` is what was sent, or would have been; ``code`` and ``message``
-    are the API's; ``answer`` keeps up to 4 KiB of an answer that could not be
-    understood. ``after_pending`` is for conflicts: a request of ours whose
+    are the API's; ``answer`` keeps what came back, where that is more than
+    these say. ``after_pending`` is for conflicts: a request of ours whose
     outcome stayed unknown explains it. ``extra`` keeps fields that a later
     version may have written.
     """
@@ -64,13 +62,6 @@ class Entry:
     request: PersonaRequest | None = None
     code: int | None = None
     message: str | None = None
-    answer: str | None = None
+    answer: KeptAnswer | None = None
     after_pending: bool | None = None
     extra: Mapping[str, object] | None = None
-
-
-def more_telling(before: str | None, answer: str) -> str:
-    """Choose which answer to keep: the later one, but never against one that may show the ID."""
-    if before and _MAY_SHOW_ID in before and _MAY_SHOW_ID not in answer:
-        return before
-    return answer

@@ -14,11 +14,12 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
+from personasync.model.answer import more_telling
 from personasync.model.errors import StateError, StateWriteError
 from personasync.state.appender import Appender
 from personasync.state.codec import decode_line, encode_entry, encode_header
 from personasync.state.durable import replace_file
-from personasync.state.entry import Entry, Header, Status, more_telling
+from personasync.state.entry import Entry, Header, Status
 from personasync.state.fold import State, fold
 from personasync.state.log import Holder, LogContents
 from personasync.state.parse import ParsedLog, parse_log

@@ -173,7 +173,7 @@ class Rehearsal:
                 assert entry.status in (Status.PENDING, Status.CONFLICT), entry
         known = {entry.persona_id for entry in entries.values()}
         for entry in entries.values():  # an answer that broke off may show its ID
-            known.update(_ID.findall(entry.answer or ""))
+            known.update(entry.answer.shown_ids if entry.answer else ())
         assert self.printed <= known, "an ID was printed that is recorded nowhere"
 
     def check_rerun_with_the_same_ids(self) -> None:

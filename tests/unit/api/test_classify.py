@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personasync.api.classify import KEPT_ANSWER, classify, kept, parse_retry_after
+from personasync.api.classify import classify, kept, parse_retry_after
+from personasync.model.answer import KEPT_BYTES, KeptAnswer
 from personasync.model.outcome import Conflict, Created, Outcome, Refused, Throttled, Unclear
+from tests.unit.api.said import unclear as said_unclear
 
 NOW = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
 PERSONA = {"personaId": "a1b2c3d4", "name": "n", "description": "d"}
@@ -26,8 +28,14 @@ def classified(text: str, status: int = 200, **headers: str) -> Outcome:
     return classify(status, names, text, now=NOW)
 
 
-def unclear(reason: str, text: str, code: int | None = 200) -> Unclear:
-    return Unclear(reason, code, text or None)
+def unclear(
+    reason: str, code: Any = None, text: Any = None, retry_after: float | None = None
+) -> Unclear:
+    if isinstance(code, str):
+        code, text = (text or 200), code
+    if isinstance(text, KeptAnswer):
+        return Unclear(reason, code, text, retry_after)
+    return said_unclear(reason, code, text, retry_after)
 
 
 CODES: dict[int, Outcome] = {
@@ -65,7 +73,7 @@ def test_a_success_in_the_body_counts_whatever_the_status(status: int) -> None:
 @pytest.mark.parametrize("status", [200, 404, 500])
 def test_a_code_that_settles_nothing_is_unclear(code: int, status: int) -> None:
     text = body(code, "why", PERSONA)
-    assert classified(text, status) == Unclear(f"the API answered {code}: why", code, text)
+    assert classified(text, status) == unclear(f"the API answered {code}: why", code, text)
 
 
 @pytest.mark.parametrize(("status", "outcome"), CODES.items())
@@ -108,7 +116,7 @@ def test_another_status_of_success_without_a_code_is_unclear(status: int) -> Non
 
 
 def test_an_empty_204_is_unclear() -> None:
-    assert classified("", 204) == Unclear("the API answered 204", 204)
+    assert classified("", 204) == unclear("the API answered 204", 204)
 
 
 NO_CODES: list[Any] = [
@@ -153,7 +161,7 @@ def test_the_status_counts_where_the_code_is_none_and_the_status_is_an_error(cod
 )
 def test_a_200_whose_body_is_no_object_is_unclear(text: str) -> None:
     said = classified(text)
-    assert said == Unclear("the answer is not a JSON object", 200, kept(text))
+    assert said == unclear("the answer is not a JSON object", 200, kept(text))
 
 
 @pytest.mark.parametrize(
@@ -200,7 +208,7 @@ def test_a_success_without_data_is_unclear() -> None:
 )
 def test_an_id_that_cannot_be_one_is_never_taken(persona_id: object) -> None:
     text = body(200, "success", {"personaId": persona_id})
-    assert classified(text) == Unclear("the answer's personaId cannot be one", 200, kept(text))
+    assert classified(text) == unclear("the answer's personaId cannot be one", 200, kept(text))
 
 
 @pytest.mark.parametrize(
@@ -243,8 +251,8 @@ def test_a_long_message_is_cut() -> None:
 
 def test_a_hint_of_when_to_come_back_is_kept() -> None:
     assert classified(body(429, "slow"), 429, Retry_After="7") == Throttled(429, "slow", 7.0)
-    assert classified("", 503, Retry_After="7") == Unclear("the API answered 503", 503, None, 7.0)
-    assert classified("", 307, Retry_After="7") == Unclear(
+    assert classified("", 503, Retry_After="7") == unclear("the API answered 503", 503, None, 7.0)
+    assert classified("", 307, Retry_After="7") == unclear(
         "the API redirected (307), which is not followed", 307, None, 7.0
     )
 
@@ -303,13 +311,13 @@ def test_retry_after_never_raises(value: str) -> None:
     [
         ("", None),
         ("x", "x"),
-        ("x" * 5000, "x" * KEPT_ANSWER),
+        ("x" * 5000, "x" * KEPT_BYTES),
         ("x" + "é" * 5000, "x" + "é" * 2047),
         ("\ud800", "?"),
     ],
 )
 def test_the_first_4_kib_are_kept(text: str, result: str | None) -> None:
-    assert kept(text) == result
+    assert kept(text) == (KeptAnswer.of_text(result) if result else None)
 
 
 def test_what_is_said_is_redacted_before_it_is_cut() -> None:
@@ -318,9 +326,9 @@ def test_what_is_said_is_redacted_before_it_is_cut() -> None:
 
     message = "x" * 497 + "secret"
     assert classify(200, {}, body(422, message), redact=redact) == Refused(422, "x" * 497 + "***")
-    page = "x" * (KEPT_ANSWER - 3) + "secret"
-    assert classify(200, {}, page, redact=redact) == Unclear(
-        "the answer is not a JSON object", 200, "x" * (KEPT_ANSWER - 3) + "***"
+    page = "x" * (KEPT_BYTES - 3) + "secret"
+    assert classify(200, {}, page, redact=redact) == unclear(
+        "the answer is not a JSON object", 200, "x" * (KEPT_BYTES - 3) + "***"
     )
 
 
@@ -333,7 +341,7 @@ def test_a_message_that_spells_the_secret_in_escapes_is_redacted() -> None:
 def test_an_id_that_holds_the_secret_is_never_stored() -> None:
     text = body(200, "success", {"personaId": "my-secret-id"})
     said = classify(200, {}, text, redact=lambda text: text.replace("secret", "***"))
-    assert said == Unclear(
+    assert said == unclear(
         "the answer's personaId cannot be one", 200, text.replace("secret", "***")
     )
 

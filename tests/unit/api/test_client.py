@@ -50,6 +50,7 @@ from tests.helpers.nasty import (
     says,
     silence,
 )
+from tests.unit.api.said import unclear
 
 KEY = "sk-4f9a1c7e2b8d6053"
 REQUEST = PersonaRequest("task-1", "audio-1", "Näme", "A warm voice", 0, 30.5, "Soul")
@@ -163,24 +164,24 @@ def test_ipv6() -> None:
         (answer(status=429, headers=[("Retry-After", "3")]), Throttled(429, "", 3.0)),
         (
             answer(status=503, headers=[("Retry-After", "x"), ("Retry-After", "y")]),
-            Unclear("the API answered 503", 503),
+            unclear("the API answered 503", 503),
         ),
-        (answer(status=204), Unclear("the API answered 204", 204)),
-        (answer(), Unclear("the answer is not a JSON object", 200)),
+        (answer(status=204), unclear("the API answered 204", 204)),
+        (answer(), unclear("the answer is not a JSON object", 200)),
         (
             answer(b"<h1>Back soon</h1>"),
-            Unclear("the answer is not a JSON object", 200, "<h1>Back soon</h1>"),
+            unclear("the answer is not a JSON object", 200, "<h1>Back soon</h1>"),
         ),
         (
             answer(b"<h1>Bad gateway</h1>", 502),
-            Unclear("the API answered 502", 502, "<h1>Bad gateway</h1>"),
+            unclear("the API answered 502", 502, "<h1>Bad gateway</h1>"),
         ),
         (
             answer(b"\xff\xfe\x00"),
-            Unclear("the answer is not a JSON object", 200, "\ufffd\ufffd\x00"),
+            unclear("the answer is not a JSON object", 200, "\ufffd\ufffd\x00"),
         ),
-        (raw(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), Unclear("the API answered 101", 101)),
-        (raw(b"HTTP/1.1 999 Who Knows\r\n\r\n"), Unclear("the API answered 999", 999)),
+        (raw(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), unclear("the API answered 101", 101)),
+        (raw(b"HTTP/1.1 999 Who Knows\r\n\r\n"), unclear("the API answered 999", 999)),
     ],
 )
 def test_answers(behaviour: Behaviour, outcome: Outcome) -> None:
@@ -249,18 +250,18 @@ def test_an_id_that_arrived_whole_counts_whatever_became_of_the_rest(
 
 
 def test_half_an_answer_and_a_reset_is_unclear() -> None:
-    assert outcome_of(cut_off(OK_HEAD + LENGTH + HALF)) == Unclear(CLOSED, 200, HALF.decode())
+    assert outcome_of(cut_off(OK_HEAD + LENGTH + HALF)) == unclear(CLOSED, 200, HALF.decode())
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_an_answer_that_is_not_compressed_as_it_says_is_unclear(encoding: str) -> None:
     said = outcome_of(answer(OK_BODY, headers=[("Content-Encoding", encoding)]))
-    assert said == Unclear("the answer is compressed in a way that cannot be read", 200)
+    assert said == unclear("the answer is compressed in a way that cannot be read", 200)
 
 
 def test_the_first_4_kib_of_an_answer_are_kept() -> None:
     page = "<p>" + "é" * 10_000
-    assert outcome_of(answer(page)) == Unclear(
+    assert outcome_of(answer(page)) == unclear(
         "the answer is not a JSON object", 200, "<p>" + "é" * 2046
     )
 
@@ -270,7 +271,7 @@ def test_the_first_4_kib_of_an_answer_are_kept() -> None:
 
 def test_an_answer_of_two_megabytes_is_given_up_on() -> None:
     body = json.dumps({"code": 200, "data": {"personaId": "a1b2"}, "pad": "x" * (2 << 20)})
-    assert outcome_of(answer(body)) == Unclear("the answer is longer than 1 MiB", 200, body[:4096])
+    assert outcome_of(answer(body)) == unclear("the answer is longer than 1 MiB", 200, body[:4096])
 
 
 def test_an_answer_just_short_of_the_limit_is_read() -> None:
@@ -353,7 +354,7 @@ def test_what_arrived_before_the_silence_is_kept() -> None:
         talk.wait_until_gone()
 
     said = outcome_of(stop_halfway, read=2)  # enough for the half to arrive
-    assert said == Unclear("no whole answer within 2s", 200, HALF.decode())
+    assert said == unclear("no whole answer within 2s", 200, HALF.decode())
 
 
 def test_a_time_out_starts_anew_with_each_request(
@@ -402,7 +403,7 @@ def test_a_reset_while_a_long_body_is_sent_is_unclear() -> None:
     request = PersonaRequest("t", "a", "n", "x" * (8 << 20))
     with NastyServer(reset_after_headers) as server:
         said = api(server.url).create(request)
-    assert said == Unclear(CLOSED)
+    assert said == unclear(CLOSED)
 
 
 def test_a_server_that_does_not_read_a_long_body_is_given_up_on() -> None:
@@ -483,7 +484,7 @@ def test_a_connection_that_breaks_sends_nothing_twice() -> None:
     with NastyServer(created("a1b2"), hang_up, created("c3d4")) as server:
         client = api(server.url)
         assert client.create(REQUEST) == Created("a1b2")
-        assert client.create(REQUEST) == Unclear(CLOSED)
+        assert client.create(REQUEST) == unclear(CLOSED)
     assert len(server.requests) == 2
 
 
@@ -493,7 +494,7 @@ def test_what_is_left_of_a_long_answer_is_not_taken_for_the_next() -> None:
         raw(OK_HEAD + b"Content-Length: 2\r\n\r\n{}" + smuggled, close=False), created("c3d4")
     ) as server:
         client = api(server.url)
-        assert client.create(REQUEST) == Unclear(
+        assert client.create(REQUEST) == unclear(
             "the answer says success, but holds no personaId", 200, "{}"
         )
         assert client.create(REQUEST) == Created("c3d4")
@@ -512,7 +513,7 @@ def test_an_answer_that_comes_too_late_is_not_taken_for_the_next() -> None:
 
     with NastyServer(answer_late, created("of-the-second")) as server:
         client = api(server.url, read=2)  # enough for the second
-        assert client.create(REQUEST) == Unclear("no whole answer within 2s")
+        assert client.create(REQUEST) == unclear("no whole answer within 2s")
         given_up.set()
         assert answered.wait(60)
         assert client.create(REQUEST) == Created("of-the-second")
@@ -532,7 +533,7 @@ def test_a_redirect_is_not_followed_and_the_key_goes_nowhere(status: int, here: 
         ) as server:
             said = api(server.url).create(REQUEST)
     reason = f"the API redirected ({status}), which is not followed"
-    assert said == Unclear(reason, status, OK_BODY.decode(), 2.0)
+    assert said == unclear(reason, status, OK_BODY.decode(), 2.0)
     assert (len(server.requests), elsewhere.connections) == (1, 0)
 
 
@@ -541,7 +542,7 @@ def test_a_redirect_is_not_followed_and_the_key_goes_nowhere(status: int, here: 
 )
 def test_a_redirect_to_nonsense_is_no_different(place: str) -> None:
     said = outcome_of(answer(b"", 302, headers=[("Location", place)]))
-    assert said == Unclear("the API redirected (302), which is not followed", 302)
+    assert said == unclear("the API redirected (302), which is not followed", 302)
 
 
 def test_no_cookie_is_kept() -> None:

@@ -37,6 +37,7 @@ from tests.helpers.nasty import (
     sit_there,
     tunnel_to,
 )
+from tests.unit.api.said import unclear
 
 KEY = "sk-4f9a1c7e2b8d6053"
 REQUEST = PersonaRequest("task-1", "audio-1", "n", "A warm voice")
@@ -214,23 +215,23 @@ def _say_plainly(talk: Talk) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "read", "outcome"),
     [
-        (hang_up, 60, Unclear("the connection was closed before the answer was whole")),
-        (silence, 0.5, Unclear("no whole answer within 0.5s")),
-        (drip(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"), 0.5, Unclear("no whole answer within 0.5s")),
+        (hang_up, 60, unclear("the connection was closed before the answer was whole")),
+        (silence, 0.5, unclear("no whole answer within 0.5s")),
+        (drip(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"), 0.5, unclear("no whole answer within 0.5s")),
         (
             drip(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", b" "),
             2,  # enough for the headers
-            Unclear("no whole answer within 2s", 200),
+            unclear("no whole answer within 2s", 200),
         ),
         (
             raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"),
             60,
-            Unclear("the answer was cut off", 200, "{"),
+            unclear("the answer was cut off", 200, "{"),
         ),
         (
             flood(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536),
             60,
-            Unclear("the answer is longer than 1 MiB", 200, "x" * 4096),
+            unclear("the answer is longer than 1 MiB", 200, "x" * 4096),
         ),
     ],
 )

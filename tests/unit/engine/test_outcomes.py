@@ -9,12 +9,13 @@ import pytest
 
 from personasync.engine.conductor import Answer
 from personasync.engine.run import Mailbox, Workers
+from personasync.model.answer import KeptAnswer
 from personasync.model.outcome import Conflict, Created, NotSent, Refused, Throttled, Unclear
 from personasync.state import Status
 from tests.unit.engine.fakes import persona, run
 from tests.unit.state.samples import Entry
 
-GARBAGE = Unclear("the answer is not a JSON object", 200, "<html>")
+GARBAGE = Unclear("the answer is not a JSON object", 200, KeptAnswer.of_text("<html>"))
 
 
 @pytest.fixture(autouse=True)
@@ -195,7 +196,7 @@ def test_an_unclear_answer_is_kept_before_anything_else_and_tried_again():
         Status.PENDING,
         200,
         "the answer is not a JSON object",
-        "<html>",
+        KeptAnswer.of_text("<html>"),
     )
 
 
@@ -206,11 +207,11 @@ def test_an_unclear_answer_to_the_end_is_unknown_and_its_answer_is_kept():
         "status": "pending",
         "code": 200,
         "message": "the answer is not a JSON object",
-        "answer": "<html>",
+        "answer": KeptAnswer.of_text("<html>"),
     }
     assert ran.rows == {"p-1": "unknown"}
     (row,) = ran.account.results
-    assert row.entry.answer == "<html>"
+    assert row.entry.answer == KeptAnswer.of_text("<html>")
     assert row.reason == "the answer is not a JSON object"
     assert ran.told[-2] == ("create_unknown", "p-1")
     assert ran.account.exit_code == 3
@@ -254,9 +255,9 @@ class TestMaybeMade:
             "code": 409,
             "message": "exists",
             "after_pending": True,
-            "answer": "<html>",
+            "answer": KeptAnswer.of_text("<html>"),
         }
-        assert ran.account.results[0].entry.answer == "<html>"
+        assert ran.account.results[0].entry.answer == KeptAnswer.of_text("<html>")
 
     @pytest.mark.parametrize(
         ("last", "status"),
@@ -267,13 +268,13 @@ class TestMaybeMade:
         ],
     )
     def test_what_an_earlier_run_left_pending_may_have_been_made(self, last, status):
-        before = Entry("a-1", "p-1", Status.PENDING, answer="<half>")
+        before = Entry("a-1", "p-1", Status.PENDING, answer=KeptAnswer.of_text("<half>"))
         ran = run(1, {"a-1": [last]}, [before])
         assert recorded(ran)["status"] == status
         if status == "conflict":
             assert recorded(ran)["after_pending"] is True
         if status != "created":
-            assert recorded(ran)["answer"] == "<half>"
+            assert recorded(ran)["answer"] == KeptAnswer.of_text("<half>")
 
     def test_an_interrupted_resume_stays_pending(self):
         before = Entry("a-1", "p-1", Status.PENDING)
@@ -324,7 +325,7 @@ class TestGivingUp:
 
 
 def test_an_answer_that_may_show_the_id_is_not_given_up_for_a_later_one():
-    odd = '{"code":"200","data":{"personaId":"i"}}'
+    odd = KeptAnswer.of_text('{"code":"200","data":{"personaId":"i"}}')
     script = {"a-1": [Unclear("odd", 200, odd), *[GARBAGE] * 99]}
     ran = run(1, script, retry_for=0.1)
     assert 2 <= len(ran.api.asked) < 99

@@ -15,6 +15,7 @@ import pytest
 from personasync.engine import ApplyOptions, apply
 from personasync.engine.conductor import Ended
 from personasync.engine.run import Mailbox
+from personasync.model.answer import KeptAnswer
 from personasync.model.errors import StateWriteError
 from personasync.model.outcome import Created, NotSent, Refused, Throttled, Unclear
 from personasync.model.units import Rate
@@ -373,12 +374,14 @@ class TestStateThatCannotBeWritten:
         assert [row.rescued for row in ran.account.results] == [None, None]
 
     def test_an_answer_that_may_hold_the_id_is_rescued(self):
-        script = {"a-1": [Unclear("odd", 200, '{"personaId": 7}')]}
+        script = {"a-1": [Unclear("odd", 200, KeptAnswer.of_text('{"personaId": 7}'))]}
         ran = run(2, script, fails=lambda entry: entry.answer is not None, parallelism=1)
         assert ran.api.asked == ["a-1"]
-        assert [entry.answer for entry in ran.log.rescued] == ['{"personaId": 7}']
+        assert [entry.answer for entry in ran.log.rescued] == [
+            KeptAnswer.of_text('{"personaId": 7}')
+        ]
         assert ran.rows == {"p-1": "unknown", "p-2": "not attempted"}
-        assert ran.account.results[0].entry.answer == '{"personaId": 7}'
+        assert ran.account.results[0].entry.answer == KeptAnswer.of_text('{"personaId": 7}')
         assert "create_retry" not in [event.kind for event in ran.events]
 
     def test_a_real_file_that_is_deleted_loses_no_id(self, tmp_path):
@@ -704,7 +707,7 @@ class TestSignals:
         started = time.monotonic()
         ran = run(
             1,
-            {"a-1": [Unclear("down", 503, "<html>", 2 * LONG)]},
+            {"a-1": [Unclear("down", 503, KeptAnswer.of_text("<html>"), 2 * LONG)]},
             retry_for=9 * LONG,
             listener=listen,
             handle_signals=True,

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personasync.manifest.load import load_manifest
+from personasync.model.answer import KeptAnswer
 from personasync.model.persona import PersonaRequest
 from personasync.plan.compute import changes_between
 from personasync.render.commands import Shell
@@ -112,7 +113,12 @@ FOREIGN = (
             " personasync import neon PERSONA_ID --state 'my state'\n",
         ),
         (
-            Entry("audio-1", "neon", Status.CONFLICT, answer='{"personaId": "id-9"'),
+            Entry(
+                "audio-1",
+                "neon",
+                Status.CONFLICT,
+                answer=KeptAnswer.of_text('{"personaId": "id-9"'),
+            ),
             "audio-1",
             f"  why:       {FOREIGN}\n"
             "  mend it:   use another audio, or record the ID that a kept answer shows:"
@@ -165,7 +171,13 @@ def test_nothing_steers_a_terminal_or_a_log() -> None:
     nasty = "x\x1b[31m\n::error::\u202ey ##[group]"
     request = PersonaRequest("task-1", "audio-1", nasty, f"::add-mask::a {'word ' * 30}::b {nasty}")
     entry = Entry(
-        nasty, f"::{nasty}", Status.FAILED, request=request, message=nasty, answer=nasty, at=nasty
+        nasty,
+        f"::{nasty}",
+        Status.FAILED,
+        request=request,
+        message=nasty,
+        answer=KeptAnswer.of_text(nasty),
+        at=nasty,
     )
     for shown in (
         LIST_FORMATS["text"]([entry], False),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.cells import cell_len
 
+from personasync.model.answer import KeptAnswer
 from personasync.model.diagnostics import Place
 from personasync.model.persona import Manifest, Persona, PersonaRequest
 from personasync.plan.compute import Plan, compute_plan
@@ -162,7 +163,14 @@ def test_color_adds_nothing_but_color(every_action: Plan) -> None:
         ),
         (
             [persona("a", "a1")],
-            [entry("a", "a1", Status.CONFLICT, answer='{"data": {"personaId": "p-1", "na')],
+            [
+                entry(
+                    "a",
+                    "a1",
+                    Status.CONFLICT,
+                    answer=KeptAnswer.of_text('{"data": {"personaId": "p-1", "na'),
+                )
+            ],
             "  ! a  conflict  Neon Siren\n"
             "      its persona exists, made elsewhere or by a run whose state is lost; the API"
             " gives an ID only\n"
@@ -500,7 +508,13 @@ def test_no_text_steers_a_terminal_or_a_log(
         [
             entry(f"{key}1", "a1", name=sent),
             entry(old, "a2", name=sent),
-            entry(f"{key}3", "a3", Status.CONFLICT, message=message, answer=message),
+            entry(
+                f"{key}3",
+                "a3",
+                Status.CONFLICT,
+                message=message,
+                answer=KeptAnswer.of_text(message),
+            ),
             entry(f"{key}4", "a4", Status.FAILED, code=422, message=message),
             entry(old, "a9", name=sent, persona_id=message),
         ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from personasync.model.answer import KeptAnswer
 from personasync.model.persona import PersonaRequest
 from personasync.state.entry import Entry, Header, Origin, Status
 
@@ -80,12 +81,17 @@ def entries(
             request=st.none() | requests,
             code=st.none() | st.integers(),
             message=optional,
-            answer=optional,
+            answer=st.none() | words.map(KeptAnswer.of_text),
             after_pending=st.none() | st.booleans(),
             extra=extras,
         )
 
     return st.sampled_from(Status).flatmap(with_status)
+
+
+def kept(body: str) -> KeptAnswer:
+    """A text as the answer that is kept with an entry."""
+    return KeptAnswer.of_text(body)
 
 
 def request(number: int = 1, **changes: object) -> PersonaRequest:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from personasync.model.answer import KeptAnswer
 from personasync.model.errors import StateError, StateLockedError, StateWriteError
 from personasync.state import FileStateLog, LogContents, Status, fold, load_state
 from personasync.state.codec import encode_entry, encode_header
@@ -36,6 +37,10 @@ def beside(path, suffix):
 
 def names(path):
     return sorted(found.name.removeprefix(path.name) for found in path.parent.iterdir())
+
+
+def keep(answer):
+    return None if answer is None else KeptAnswer.of_text(answer)
 
 
 class TestAppending:
@@ -501,13 +506,13 @@ class TestRescue:
     @pytest.mark.parametrize("told", [None, '{"code":500,"msg":"oops"}'])
     def test_a_rescued_answer_that_shows_an_id_is_taken_in(self, log, path, rescued, status, told):
         shows = '{"code":200,"data":{"personaId":"THEID"'
-        path.write_bytes(HEAD + lines(entry(1, status=status, answer=told)))
-        rescued.write_bytes(HEAD + lines(entry(1, status=Status.PENDING, answer=shows)))
+        path.write_bytes(HEAD + lines(entry(1, status=status, answer=keep(told))))
+        rescued.write_bytes(HEAD + lines(entry(1, status=Status.PENDING, answer=keep(shows))))
         with log.lock():
             pass
         assert not rescued.exists()
         kept = log.read().fold().entries["audio-1"]
-        assert (kept.status, kept.answer) == (status, shows)
+        assert (kept.status, kept.answer) == (status, keep(shows))
 
     @pytest.mark.parametrize(
         ("told", "answer"),
@@ -518,9 +523,9 @@ class TestRescue:
         ],
     )
     def test_a_rescued_answer_that_tells_less_adds_nothing(self, log, path, rescued, told, answer):
-        before = HEAD + lines(entry(1, status=Status.PENDING, answer=told))
+        before = HEAD + lines(entry(1, status=Status.PENDING, answer=keep(told)))
         path.write_bytes(before)
-        rescued.write_bytes(HEAD + lines(entry(1, status=Status.PENDING, answer=answer)))
+        rescued.write_bytes(HEAD + lines(entry(1, status=Status.PENDING, answer=keep(answer))))
         with log.lock():
             pass
         assert path.read_bytes() == before
@@ -566,10 +571,10 @@ class TestRescue:
             assert rescued.read_bytes() == foreign
 
     def test_a_kept_answer_is_rescued_too(self, log, path, rescued):
-        rescued.write_bytes(HEAD + lines(entry(1, answer="<id>")))
+        rescued.write_bytes(HEAD + lines(entry(1, answer=keep("<id>"))))
         with log.lock():
             pass
-        assert load_state(path).entries == {"audio-1": entry(1, answer="<id>")}
+        assert load_state(path).entries == {"audio-1": entry(1, answer=keep("<id>"))}
         assert load_state(path).entries["audio-1"].status is Status.PENDING
 
 

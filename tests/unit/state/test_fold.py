@@ -7,6 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from personasync.model.answer import KeptAnswer
 from personasync.state.codec import decode_line, encode_entry
 from personasync.state.entry import Origin, Status
 from personasync.state.fold import State, fold
@@ -43,24 +44,26 @@ def test_forgetting_keeps_the_id():
 
 
 def test_an_entry_inherits_the_request_and_the_kept_answer():
-    sent = entry(1, request=request(1, style="Pop"), answer="<html>")
+    sent = entry(1, request=request(1, style="Pop"), answer=KeptAnswer.of_text("<html>"))
     conflict = entry(1, Status.CONFLICT, request=None, code=409)
     assert fold([sent, conflict]) == {
-        "audio-1": replace(conflict, request=request(1, style="Pop"), answer="<html>")
+        "audio-1": replace(
+            conflict, request=request(1, style="Pop"), answer=KeptAnswer.of_text("<html>")
+        )
     }
 
 
 def test_an_answer_is_of_no_use_once_the_outcome_is_known():
-    sent = entry(1, answer="<html>")
+    sent = entry(1, answer=KeptAnswer.of_text("<html>"))
     assert fold([sent, created(1)]) == {"audio-1": created(1)}
     refused = entry(1, Status.FAILED, code=404)
     assert fold([sent, refused]) == {"audio-1": refused}
 
 
 def test_a_newer_answer_takes_the_place_of_an_older():
-    assert fold([entry(1, answer="old"), entry(1, answer="new")]) == {
-        "audio-1": entry(1, answer="new")
-    }
+    assert fold(
+        [entry(1, answer=KeptAnswer.of_text("old")), entry(1, answer=KeptAnswer.of_text("new"))]
+    ) == {"audio-1": entry(1, answer=KeptAnswer.of_text("new"))}
 
 
 @brief

@@ -2,6 +2,7 @@
 
 import pytest
 
+from personasync.model.answer import KeptAnswer
 from personasync.state import Entry, Status
 from tests.unit.cli.conftest import Cli
 
@@ -46,7 +47,12 @@ APPLY = "personasync apply --base-url https://api.example"
             "run: personasync import p-000 PERSONA_ID",
         ),
         (
-            Entry("audio-000", "p-000", Status.CONFLICT, answer='"personaId": "id-9"'),
+            Entry(
+                "audio-000",
+                "p-000",
+                Status.CONFLICT,
+                answer=KeptAnswer.of_text('"personaId": "id-9"'),
+            ),
             "its persona exists, but the ID is not known",
             "run: personasync import p-000 id-9",
         ),

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from personasync.model.answer import KeptAnswer
 from personasync.model.persona import PersonaRequest
 from personasync.state import Entry, Status
 from tests.unit.cli.conftest import Cli
@@ -62,7 +63,7 @@ def test_a_pending_one_that_can_never_be_made_is_given_up_by_force(state: Cli) -
 
 def test_one_whose_kept_answer_shows_its_id_is_not_given_up(cli: Cli) -> None:
     answer = '{"code":200,"data":{"personaId":"THEID"'
-    cli.record(Entry("audio-001", "p-001", Status.PENDING, answer=answer))
+    cli.record(Entry("audio-001", "p-001", Status.PENDING, answer=KeptAnswer.of_text(answer)))
     refused = cli("state", "rm", "p-001", "--force")
     assert (refused.code, refused.stderr) == (
         1,
