@@ -10,6 +10,12 @@ DEFAULT_BASE_URL: Final = "https://apibox.erweima.ai"
 """The API's default base (api.md §1)."""
 
 
+GENERATE_PATH: Final = "/api/v1/generate/generate-persona"
+RECORD_INFO_PATH: Final = "/api/v1/generate/record-info"
+CREDIT_PATH: Final = "/api/v1/generate/credit"
+"""The calls, below the base: make a persona, describe a task, tell the credits left."""
+
+
 SANDBOX_API: Final = "sandbox"
 """What a state's header names as its API when the embedded sandbox made the IDs."""
 

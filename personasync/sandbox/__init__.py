@@ -3,10 +3,10 @@
 A real HTTP/1.1 server on loopback that keeps the API's contract: the call that
 makes a persona, the two that look up a task and the credits left, and 404 for
 the rest. It remembers in its *books* what it made, so it answers as the API
-would across runs. What it cannot know, it takes on trust: every task and every
-audio exists, except for those whose ID starts with a magic word, as payment
-services have test numbers (see ``contract.py`` for the table). Bad days are
-rehearsed with faults (``faults.py``).
+would across runs. It knows the tasks of a manifest, or those that were
+described to it; else every task and every audio exists. IDs that start with a
+magic word have a fate of their own (``tasks.py``, ``contract.py``), and bad days
+are rehearsed with faults (``faults.py``, ``effects.py``).
 """
 
 from personasync.sandbox.books import Books, MadePersona
@@ -15,6 +15,7 @@ from personasync.sandbox.errors import SandboxError
 from personasync.sandbox.exchange import Exchange
 from personasync.sandbox.faults import Fault, FaultKind
 from personasync.sandbox.server import Sandbox
+from personasync.sandbox.tasks import Task, Track, named_tracks, read_tasks
 
 __all__ = [
     "Books",
@@ -25,4 +26,8 @@ __all__ = [
     "Sandbox",
     "SandboxConfig",
     "SandboxError",
+    "Task",
+    "Track",
+    "named_tracks",
+    "read_tasks",
 ]

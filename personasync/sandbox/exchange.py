@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from personasync.sandbox.faults import FaultKind
+from personasync.sandbox.faults import Fault
 
 SUCCESS: Final = 200
 
@@ -44,12 +44,31 @@ class Request:
 class Reply:
     """What was decided: the answer, which audio it is about, and the fault that strikes it.
 
-    ``answer`` is ``None`` when the fault leaves nothing to answer.
+    ``answer`` is ``None`` when the fault leaves nothing to answer; ``made`` says
+    whether a persona was newly made.
     """
 
     answer: Answer | None
     audio_id: str | None = None
-    fault: FaultKind | None = None
+    fault: Fault | None = None
+    made: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """One HTTP response as it is sent.
+
+    ``code`` is the one that its body carries, if any. ``cut`` is how many bytes
+    of the body leave before the connection is closed; ``drip`` sends them one
+    by one.
+    """
+
+    status: int
+    code: int | None = None
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cut: int | None = None
+    drip: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,4 +85,4 @@ class Exchange:
     status: int | None
     code: int | None
     audio_id: str | None
-    fault: FaultKind | None
+    fault: str | None

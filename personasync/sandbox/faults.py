@@ -1,64 +1,70 @@
-"""What can go wrong on request, and the dice that decide when."""
+"""What can go wrong on request: the kinds of fault, how they are written, when they strike."""
 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import Final
+
+from personasync.model.spelling import nearest
 
 
 class FaultKind(StrEnum):
     """One way in which a request for a persona goes wrong.
 
-    The kinds named "made" strike the answer after the request was carried out
-    and recorded; under the others, nothing is made.
+    What each does is in ``effects.py``. ``CODE`` in a name stands for an error's number.
     """
 
     RESET_BEFORE = "reset-before"
-    """The connection is reset; nothing is made."""
-
-    RESET_AFTER = "reset-after"
-    """Made; the connection is reset instead of an answer."""
-
     RATE_LIMIT = "rate-limit"
-    """429 with a ``Retry-After``; nothing is made."""
-
     MAINTENANCE = "maintenance"
-    """455; nothing is made."""
-
     SERVER_ERROR = "server-error"
-    """500; nothing is made."""
-
-    GARBAGE = "garbage"
-    """Made; the answer is an HTML page with status 200."""
-
-    CUT_OFF = "cut-off"
-    """Made; the connection closes in the middle of the answer's body."""
-
-    SLOW = "slow"
-    """Made; the answer's body drips, a byte at a time."""
-
+    NO_CREDITS = "no-credits"
+    NO_CREDITS_ZH = "no-credits-zh"
+    CODE = "CODE"
+    CODE_PAGE = "CODE-page"
     REDIRECT = "redirect"
-    """302 to a trap that counts who followed, and who brought the key; nothing is made."""
+    MOVED = "moved"
+    RESET_AFTER = "reset-after"
+    CODE_AFTER = "CODE-after"
+    GARBAGE = "garbage"
+    CUT_OFF = "cut-off"
+    CUT_AFTER_ID = "cut-after-id"
+    CUT_IN_ID = "cut-in-id"
+    SLOW = "slow"
+    SNAKE_CASE = "persona_id"
+    TEXT_CODE = "text-code"
+    MESSAGE = "message"
+    NEWLINE = "newline"
+    NO_DATA = "no-data"
+    FALSE_GZIP = "false-gzip"
+    BAD_GZIP = "bad-gzip"
+    HIDDEN_GZIP = "hidden-gzip"
+    UTF_16 = "utf-16"
 
 
-_SPELLINGS: Final[Mapping[str, FaultKind]] = {
-    **{kind.value: kind for kind in FaultKind},
-    "429": FaultKind.RATE_LIMIT,
-    "455": FaultKind.MAINTENANCE,
-    "500": FaultKind.SERVER_ERROR,
+_SPELLINGS: Final[Mapping[str, tuple[FaultKind, int | None]]] = {
+    **{kind.value: (kind, None) for kind in FaultKind if "CODE" not in kind},
+    "429": (FaultKind.RATE_LIMIT, None),
+    "455": (FaultKind.MAINTENANCE, None),
+    "500": (FaultKind.SERVER_ERROR, None),
+    "moved": (FaultKind.MOVED, 301),
+    "301": (FaultKind.MOVED, 301),
+    "308": (FaultKind.MOVED, 308),
 }
+_NUMBERED: Final = re.compile(r"([45]\d\d)(-page|-after)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A kind of fault and how probable it is for each request, from 0 to 1."""
+    """A kind of fault, how probable it is for each request (0 to 1), and its HTTP status."""
 
     kind: FaultKind
     probability: float = 1.0
+    status: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:
@@ -66,32 +72,38 @@ class Fault:
 
     @classmethod
     def parse(cls, text: str) -> Fault:
-        """Read ``KIND[:PROBABILITY]``, such as ``reset-after:0.3``.
+        """Read ``KIND[:PROBABILITY]``, such as ``reset-after:0.3`` or ``504-after``.
 
-        The codes 429, 455 and 500 also name their kinds. Raises ``ValueError``,
-        with the kinds there are, for anything else.
+        Raises ``ValueError``, with the kinds there are, for anything else.
         """
         name, colon, probability = text.strip().partition(":")
-        kind = _SPELLINGS.get(name)
-        if kind is None:
-            raise ValueError(_unknown_kind(name))
+        kind, status = _kind(name)
         if not colon:
-            return cls(kind)
+            return cls(kind, status=status)
         try:
-            return cls(kind, float(probability))
+            return cls(kind, float(probability), status)
         except ValueError:
             raise ValueError(
-                f"{probability!r} is not a probability; write it like {kind}:0.3, from 0 to 1"
+                f"{probability!r} is not a probability; write it like {name}:0.3, from 0 to 1"
             ) from None
 
+    @property
+    def name(self) -> str:
+        """How it is written, without its probability."""
+        return self.kind.replace("CODE", str(self.status))
+
     def __str__(self) -> str:
-        return f"{self.kind}:{self.probability:g}"
+        return f"{self.name}:{self.probability:g}"
 
 
-def _unknown_kind(name: str) -> str:
-    close = get_close_matches(name, _SPELLINGS, n=1)
-    guess = f" (did you mean {close[0]}?)" if close else ""
-    return f"{name!r} is not a kind of fault{guess}; there are: {', '.join(FaultKind)}"
+def _kind(name: str) -> tuple[FaultKind, int | None]:
+    if name in _SPELLINGS:
+        return _SPELLINGS[name]
+    if match := _NUMBERED.fullmatch(name):
+        return FaultKind("CODE" + (match[2] or "")), int(match[1])
+    close = nearest(name, _SPELLINGS)
+    guess = f" (did you mean {close}?)" if close else ""
+    raise ValueError(f"{name!r} is not a kind of fault{guess}; there are: {', '.join(FaultKind)}")
 
 
 class FaultDice:
@@ -106,7 +118,7 @@ class FaultDice:
         self._faults = tuple(faults)
         self._random = random.Random(seed)
 
-    def roll(self) -> FaultKind | None:
+    def roll(self) -> Fault | None:
         """Return the first fault that strikes."""
-        struck = [fault.kind for fault in self._faults if self._random.random() < fault.probability]
+        struck = [fault for fault in self._faults if self._random.random() < fault.probability]
         return struck[0] if struck else None

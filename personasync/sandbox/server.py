@@ -11,16 +11,16 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Final, Self
 
 from personasync.sandbox.books import Books, MadePersona
 from personasync.sandbox.config import SandboxConfig
+from personasync.sandbox.contract import refusal
+from personasync.sandbox.effects import EFFECTS
 from personasync.sandbox.errors import SandboxError
-from personasync.sandbox.exchange import SUCCESS, Answer, Exchange, Reply, Request
-from personasync.sandbox.faults import FaultKind
+from personasync.sandbox.exchange import SUCCESS, Answer, Exchange, Reply, Request, Wire
 from personasync.sandbox.service import Service
 
 Log = Callable[[Exchange], None]
@@ -29,18 +29,15 @@ HOST: Final = "127.0.0.1"
 MAX_BODY: Final = 1 << 20
 """Bytes of a request's body that are read; a longer one gets 413."""
 
-TRAP_PATH: Final = "/redirected"
-"""Where the ``redirect`` fault points: nobody has any business there."""
-
 _POLL: Final = 0.05
 """Seconds between looks for the end: the most that closing a sandbox has to wait for."""
 
 _MAX_LINE: Final = 1 << 16
-_MAX_DRAINED: Final = 16 << 20
+_MAX_READ: Final = 16 << 20
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
-_GARBAGE: Final = b"<html><body><h1>Back soon</h1><p>Something went wrong.</p></body></html>"
 _REASONS: Final = {455: "Down For Maintenance"}
 _LENGTH: Final = re.compile(r"[0-9]{1,18}")
+_HEX: Final = re.compile(rb"[0-9a-fA-F]{1,8}")
 
 _logger = logging.getLogger(__name__)
 
@@ -170,14 +167,18 @@ class _Server(ThreadingHTTPServer):
             _logger.exception("the sandbox failed")
 
 
-@dataclass(frozen=True, slots=True)
-class _Wire:
-    """One HTTP response; ``code`` is the one its body carries, if any."""
-
-    status: int
-    code: int | None
-    body: bytes
-    headers: Mapping[str, str]
+def _wire(reply: Reply, errors_in_body: bool) -> Wire | None:
+    """Return what goes over the wire; ``None`` is a reset."""
+    wire = Wire(SUCCESS)
+    if answer := reply.answer:
+        headers = {"Content-Type": "application/json"}
+        if answer.retry_after is not None:
+            headers["Retry-After"] = str(answer.retry_after)
+        status = SUCCESS if errors_in_body else answer.code
+        wire = Wire(status, answer.code, answer.body(), headers)
+    if reply.fault is None:
+        return wire
+    return EFFECTS[reply.fault.kind].distort(wire, reply.fault)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -202,49 +203,35 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, request: Request) -> None:
         """Deliver the reply after the latency, and log it, whether or not it got through."""
-        reply = self.server.sandbox.reply(request)
-        if self.server.closing.wait(self.server.sandbox.config.latency):
+        sandbox = self.server.sandbox
+        reply = sandbox.reply(request)
+        wire = _wire(reply, sandbox.config.errors_in_body)
+        first = sandbox.config.first_latency if reply.made else None
+        if self.server.closing.wait(sandbox.config.latency if first is None else first):
             self.close_connection = True
             return
-        wire = self._wire(reply)
         try:
             if wire is None:
                 self._reset()
             else:
-                self._send(wire, reply.fault)
+                self._send(wire)
         finally:
-            self.server.sandbox.log(
+            sandbox.log(
                 Exchange(
-                    method=request.method or "",
+                    method=request.method,
                     path=request.target,
                     status=wire.status if wire else None,
                     code=wire.code if wire else None,
                     audio_id=reply.audio_id,
-                    fault=reply.fault,
+                    fault=reply.fault.name if reply.fault else None,
                 )
             )
-
-    def _wire(self, reply: Reply) -> _Wire | None:
-        """Return what goes over the wire; ``None`` is a reset."""
-        if reply.fault is FaultKind.GARBAGE:
-            return _Wire(SUCCESS, None, _GARBAGE, {"Content-Type": "text/html"})
-        if reply.fault is FaultKind.REDIRECT:
-            location = f"http://{HOST}:{self.server.server_port}{TRAP_PATH}"
-            return _Wire(302, None, b"", {"Location": location})
-        answer = reply.answer
-        if answer is None or reply.fault is FaultKind.RESET_AFTER:
-            return None
-        headers = {"Content-Type": "application/json"}
-        if answer.retry_after is not None:
-            headers["Retry-After"] = str(answer.retry_after)
-        status = SUCCESS if self.server.sandbox.config.errors_in_body else answer.code
-        return _Wire(status, answer.code, answer.body(), headers)
 
     def _reset(self) -> None:
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.close_connection = True
 
-    def _send(self, wire: _Wire, fault: FaultKind | None) -> None:
+    def _send(self, wire: Wire) -> None:
         self.send_response(wire.status, _REASONS.get(wire.status))
         self.send_header("X-Personasync-Sandbox", "1")
         for name, value in wire.headers.items():
@@ -253,10 +240,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
-        if fault is FaultKind.CUT_OFF:
-            self.wfile.write(wire.body[: len(wire.body) // 2])
+        if wire.cut is not None:
+            self.wfile.write(wire.body[: wire.cut])
             self.close_connection = True
-        elif fault is FaultKind.SLOW:
+        elif wire.drip:
             self._drip(wire.body)
         elif self.command != "HEAD":
             self.wfile.write(wire.body)
@@ -272,23 +259,49 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _read_body(self) -> bytes | Answer:
         """Return the body, or how a request is refused whose body cannot be read."""
+        encoding = self.headers.get("Transfer-Encoding", "").strip().lower()
         length = self.headers.get("Content-Length", "0").strip()
-        if "Transfer-Encoding" in self.headers or not _LENGTH.fullmatch(length):
-            self.close_connection = True
-            return Answer(422, "the body must come with its Content-Length")
-        if int(length) > MAX_BODY:
-            self.close_connection = True
-            self._drain(min(int(length), _MAX_DRAINED))
-            return Answer(413, f"the body is longer than {MAX_BODY} bytes")
-        body = self.rfile.read(int(length))
-        if len(body) < int(length):
+        body = None
+        if encoding == "chunked":
+            body = self._read_chunks()
+        elif not encoding and _LENGTH.fullmatch(length):
+            body = self._read(int(length))
+        if body is not None and len(body) <= MAX_BODY:
+            return body
+        self.close_connection = True
+        if body is None:
+            return refusal(422, "the body must come in chunks or with its Content-Length")
+        return refusal(413, f"the body is longer than {MAX_BODY} bytes")
+
+    def _read(self, length: int) -> bytes:
+        """Read on beyond what is taken, so that a client that still sends sees the answer."""
+        length = min(length, _MAX_READ)
+        data = self.rfile.read(length)
+        if len(data) < length:
             raise ConnectionAbortedError("the client left in the middle of the body")
+        return data
+
+    def _read_chunks(self) -> bytes | None:
+        """Return a body that comes in chunks; ``None`` if it does not."""
+        body = b""
+        while len(body) < _MAX_READ:
+            size = self._read_line().partition(b";")[0].strip()
+            if not _HEX.fullmatch(size):
+                return None
+            if int(size, 16) == 0:
+                while self._read_line():
+                    pass  # trailers say nothing here
+                return body
+            body += self._read(int(size, 16))
+            if self._read_line():
+                return None
         return body
 
-    def _drain(self, length: int) -> None:
-        """Read on, so that a client that is still sending gets to see the answer."""
-        while length > 0 and (data := self.rfile.read(min(length, _MAX_LINE))):
-            length -= len(data)
+    def _read_line(self) -> bytes:
+        line = self.rfile.readline(_MAX_LINE)
+        if not line.endswith(b"\n"):
+            raise ConnectionAbortedError("the client left in the middle of the body")
+        return line.strip()
 
     def handle_expect_100(self) -> bool:
         """Tell the client at once to go on with the body."""

@@ -2,50 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import threading
 import time
-import uuid
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
+from personasync.model.contract import CREDIT_PATH, GENERATE_PATH, RECORD_INFO_PATH
 from personasync.model.persona import PersonaRequest
 from personasync.model.units import Rate
 from personasync.sandbox.books import Books, MadePersona
 from personasync.sandbox.config import SandboxConfig
 from personasync.sandbox.contract import (
-    MAINTENANCE,
+    NO_CREDITS,
     NO_SUCH_ENDPOINT,
-    NO_SUCH_TASK,
     RATE_LIMITED,
-    SERVER_ERROR,
     decode_body,
     magic_refusal,
     read_request,
+    refusal,
 )
+from personasync.sandbox.effects import EFFECTS
 from personasync.sandbox.errors import SandboxError
 from personasync.sandbox.exchange import SUCCESS, Answer, Reply, Request
-from personasync.sandbox.faults import FaultDice, FaultKind
+from personasync.sandbox.faults import FaultDice
+from personasync.sandbox.tasks import Tasks
 
-GENERATE_PATH: Final = "/api/v1/generate/generate-persona"
-RECORD_INFO_PATH: Final = "/api/v1/generate/record-info"
-CREDIT_PATH: Final = "/api/v1/generate/credit"
+_CREDIT_PATHS: Final = (CREDIT_PATH, "/api/v1/chat/credit")
+"""The call for the credits left, by the names of this host and of a sibling."""
 
 UNLIMITED_CREDITS: Final = 1_000_000
 """What the credit call answers when the sandbox's credits never run out."""
 
-_NOTHING_MADE: Final[Mapping[FaultKind, Answer | None]] = {
-    FaultKind.RESET_BEFORE: None,
-    FaultKind.REDIRECT: None,
-    FaultKind.RATE_LIMIT: RATE_LIMITED,
-    FaultKind.MAINTENANCE: MAINTENANCE,
-    FaultKind.SERVER_ERROR: SERVER_ERROR,
-}
+_PER_TASK: Final = Rate(3, 1.0)
+"""How often the same task may be asked about."""
 
 
 class SlidingWindow:
@@ -76,6 +70,9 @@ class Service:
         self._lock = threading.Lock()
         self._dice = FaultDice(config.faults, config.seed)
         self._window = SlidingWindow(config.rate_limit) if config.rate_limit else None
+        self._tasks = Tasks(config.tasks, config.tracks)
+        self._asked: defaultdict[str, SlidingWindow] = defaultdict(lambda: SlidingWindow(_PER_TASK))
+        self._began = clock()
         self._spent = 0
 
     def reply(self, request: Request) -> Reply:
@@ -94,8 +91,8 @@ class Service:
         if call == ("POST", GENERATE_PATH):
             return self._generate(request, request.body)
         if call == ("GET", RECORD_INFO_PATH):
-            return Reply(self._unauthorized(request) or _record_info(target.query))
-        if call == ("GET", CREDIT_PATH):
+            return Reply(self._unauthorized(request) or self._record_info(target.query))
+        if request.method == "GET" and target.path in _CREDIT_PATHS:
             return Reply(self._unauthorized(request) or self._credit())
         return Reply(NO_SUCH_ENDPOINT)
 
@@ -105,46 +102,54 @@ class Service:
         fields = decode_body(body)
         named = None if isinstance(fields, Answer) else fields.get("audioId")
         audio_id = named if isinstance(named, str) else None
-        if refusal := self._unauthorized(request) or self._too_often():
-            return Reply(refusal, audio_id)
-        if fault is not None and fault in _NOTHING_MADE:
-            return Reply(_NOTHING_MADE[fault], audio_id, fault)
+        if turned_away := self._unauthorized(request) or self._too_often(self._window):
+            return Reply(turned_away, audio_id)
+        if fault is not None and not EFFECTS[fault.kind].made:
+            return Reply(EFFECTS[fault.kind].answer(fault), audio_id, fault)
         wanted = fields if isinstance(fields, Answer) else read_request(fields)
+        before = self._spent
         answer = wanted if isinstance(wanted, Answer) else self._make(wanted)
-        return Reply(answer, audio_id, fault)
+        return Reply(answer, audio_id, fault, made=self._spent > before)
 
     def _unauthorized(self, request: Request) -> Answer | None:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         key = key.strip()
         if scheme.lower() != "bearer" or not key:
-            return Answer(401, "no API key: send the header Authorization: Bearer <API key>")
+            return refusal(401, "send the header Authorization: Bearer <API key>")
         if self._config.api_key is not None and key != self._config.api_key:
-            return Answer(401, "the API key is not valid")
+            return refusal(401)
         return None
 
-    def _too_often(self) -> Answer | None:
-        wait = self._window.admit(self._clock()) if self._window else 0.0
+    def _too_often(self, window: SlidingWindow | None) -> Answer | None:
+        wait = window.admit(self._clock()) if window else 0.0
         return replace(RATE_LIMITED, retry_after=math.ceil(wait)) if wait else None
 
     def _make(self, request: PersonaRequest) -> Answer:
-        if refusal := magic_refusal(request):
-            return refusal
+        refused = magic_refusal(request.audio_id)
+        if refused := refused or self._tasks.refuse(request, self._elapsed):
+            return refused
         try:
             with self._books.exclusive():
                 known = self._books.find(request.audio_id)
-                if known is None:
-                    return self._make_new(request)
-                if self._config.repeat == "conflict":
-                    return Answer(409, "a persona already exists for this music")
-                return self._record(known.persona_id, request)
+                return self._make_again(request, known) if known else self._make_new(request)
         except SandboxError as error:
             return Answer(500, error.message)
 
+    def _make_again(self, request: PersonaRequest, known: MadePersona) -> Answer:
+        match self._config.repeat:
+            case "conflict":
+                return refusal(409)
+            case "conflict-with-id":
+                return replace(refusal(409), data={"personaId": known.persona_id})
+            case "same-id":
+                return self._record(known.persona_id, request)
+            case "new-id":
+                return self._record(_new_id(), request)
+
     def _make_new(self, request: PersonaRequest) -> Answer:
         if self._credits_left() <= 0:
-            return Answer(402, "not enough credits")
-        # Never seeded: an ID must not come twice, whatever the books forgot.
-        answer = self._record(os.urandom(16).hex(), request)
+            return NO_CREDITS
+        answer = self._record(_new_id(), request)
         self._spent += 1
         return answer
 
@@ -173,36 +178,16 @@ class Service:
     def _credit(self) -> Answer:
         return Answer(SUCCESS, "success", self._credits_left())
 
+    def _record_info(self, query: str) -> Answer:
+        task_id = parse_qs(query).get("taskId", [""])[0]
+        too_often = self._too_often(self._asked[task_id])
+        return too_often or self._tasks.describe(task_id, self._elapsed)
 
-def _record_info(query: str) -> Answer:
-    """Describe a task, for as much as a stand-in can know of it."""
-    task_id = parse_qs(query).get("taskId", [""])[0]
-    if not task_id:
-        return Answer(422, "taskId is required")
-    if task_id.startswith("missing"):
-        return NO_SUCH_TASK
-    finished = not task_id.startswith("unfinished")
-    old = task_id.startswith("old-model")
-    data = {
-        "taskId": task_id,
-        "param": json.dumps({"model": "V3_5" if old else "V4_5PLUS"}),
-        "response": _tracks(task_id, "chirp-v3-5" if old else "chirp-v4") if finished else None,
-        "status": "SUCCESS" if finished else "PENDING",
-    }
-    return Answer(SUCCESS, "success", data)
+    @property
+    def _elapsed(self) -> float:
+        return self._clock() - self._began
 
 
-def _tracks(task_id: str, model: str) -> dict[str, object]:
-    """Invent the two tracks of a task, the same ones whenever it is asked for."""
-    tracks = [
-        {
-            "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"personasync-sandbox:{task_id}/{number}")),
-            "title": f"Track {number}",
-            "tags": "",
-            "modelName": model,
-            "duration": 180.0,
-            "createTime": 0,
-        }
-        for number in (1, 2)
-    ]
-    return {"taskId": task_id, "sunoData": tracks}
+def _new_id() -> str:
+    """Never seeded: an ID must not come twice, whatever the books forgot."""
+    return os.urandom(16).hex()

@@ -17,7 +17,6 @@ import pytest
 
 from personasync.cli.main import cli
 from personasync.sandbox import SandboxConfig
-from personasync.sandbox.contract import MAGIC_AUDIOS, MAGIC_TASKS
 from tests.helpers.sandbox import Sandbox
 from tests.helpers.support import Tool
 
@@ -230,11 +229,6 @@ def test_every_option_but_two_has_an_environment_variable() -> None:
     assert all(str(variable).startswith("PERSONASYNC_") for variable in variables)
     assert {"PERSONASYNC_STATE", "PERSONASYNC_LOCK_TIMEOUT"} <= variables
     assert {"PERSONASYNC_AUTO_APPROVE", "PERSONASYNC_FORCE"}.isdisjoint(variables)
-
-
-def test_the_magic_ids_are_all_there() -> None:
-    words = re.findall(r"`([a-z-]+)…`", section("The sandbox"))
-    assert words == [*MAGIC_TASKS, *MAGIC_AUDIOS]
 
 
 def test_the_map_has_a_line_for_every_folder() -> None:

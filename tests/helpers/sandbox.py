@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import personasync.sandbox
 from personasync.sandbox import FaultKind, MadePersona
+from personasync.sandbox.effects import TRAP_PATH
 from personasync.sandbox.exchange import SUCCESS, Reply, Request
-from personasync.sandbox.server import TRAP_PATH
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Sandbox(personasync.sandbox.Sandbox):
             made=len(ids - self._before),
             refused=Counter(answer.code for answer in answers if answer.code != SUCCESS),
             audios=Counter(reply.audio_id for reply in replies if reply.audio_id is not None),
-            faults=Counter(reply.fault for reply in replies if reply.fault is not None),
+            faults=Counter(reply.fault.kind for reply in replies if reply.fault is not None),
             redirects_followed=len(trapped),
             keys_leaked=sum("authorization" in request.headers for request in trapped),
         )

@@ -27,6 +27,7 @@ from personasync.cli.options import (
 )
 from personasync.cli.planning import Selection
 from personasync.cli.progress import listening, tell_once_more, told_to_the_end
+from personasync.cli.rehearsal import rehearsal
 from personasync.cli.session import remember
 from personasync.cli.workspace import Workspace
 from personasync.engine import DEFAULT_RATE, ApplyOptions, PersonaApi, apply
@@ -34,7 +35,7 @@ from personasync.engine.events import Account, EventKind
 from personasync.model.contract import SANDBOX_API
 from personasync.model.errors import ConfigurationError, PersonasyncError, StateError, UsageError
 from personasync.model.outcome import Outcome
-from personasync.model.persona import PersonaRequest, Settings
+from personasync.model.persona import Manifest, PersonaRequest, Settings
 from personasync.model.units import Rate
 from personasync.plan.compute import SPENDING, Plan
 from personasync.plan.saved import SavedPlan, check_fresh, parse
@@ -145,7 +146,7 @@ def command(
             plan = selection.narrow(plan)
             _show(workspace, plan, output_format)
             selection.refuse_unsafe(plan)
-            with _api(workspace, plan, timeouts) as api:
+            with _api(workspace, manifest, plan, timeouts) as api:
                 if plan.applicable and not auto_approve:
                     _ask(console)
                 with listening(console, output_format, workspace.options, told) as listener:
@@ -201,7 +202,9 @@ def _show(workspace: Workspace, plan: Plan, output_format: str) -> None:
 
 
 @contextmanager
-def _api(workspace: Workspace, plan: Plan, timeouts: _Timeouts) -> Iterator[PersonaApi]:
+def _api(
+    workspace: Workspace, manifest: Manifest, plan: Plan, timeouts: _Timeouts
+) -> Iterator[PersonaApi]:
     """Yield the API that the plan needs: a real one, the sandbox's, or none at all."""
     if not any(action.kind in SPENDING for action in plan.actions):
         yield _NoApi()
@@ -216,12 +219,7 @@ def _api(workspace: Workspace, plan: Plan, timeouts: _Timeouts) -> Iterator[Pers
             read_timeout=timeouts.read,
         )
         return
-    from personasync.sandbox import Sandbox, SandboxConfig
-
-    workspace.console.say(
-        "This is a rehearsal: the sandbox, a stand-in for the API on this machine, makes the IDs."
-    )
-    with Sandbox(SandboxConfig(books=workspace.books_path)) as sandbox:
+    with rehearsal(workspace, manifest) as sandbox:
         yield HttpApi(
             sandbox.base_url,
             ApiKey("sandbox"),

@@ -8,7 +8,14 @@ from personasync.sandbox.faults import Fault, FaultDice, FaultKind
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        *((kind.value, Fault(kind, 1.0)) for kind in FaultKind),
+        ("reset-before", Fault(FaultKind.RESET_BEFORE, 1.0)),
+        ("persona_id", Fault(FaultKind.SNAKE_CASE, 1.0)),
+        ("moved", Fault(FaultKind.MOVED, 1.0, 301)),
+        ("301", Fault(FaultKind.MOVED, 1.0, 301)),
+        ("308:0.5", Fault(FaultKind.MOVED, 0.5, 308)),
+        ("403", Fault(FaultKind.CODE, 1.0, 403)),
+        ("404-page:0.5", Fault(FaultKind.CODE_PAGE, 0.5, 404)),
+        ("504-after", Fault(FaultKind.CODE_AFTER, 1.0, 504)),
         ("429", Fault(FaultKind.RATE_LIMIT, 1.0)),
         ("455:0.25", Fault(FaultKind.MAINTENANCE, 0.25)),
         ("500:1", Fault(FaultKind.SERVER_ERROR, 1.0)),
@@ -21,13 +28,16 @@ def test_a_fault_is_read_as_written(text: str, fault: Fault) -> None:
 
 
 def test_a_fault_is_written_as_it_is_read() -> None:
-    assert str(Fault.parse("reset-after:0.3")) == "reset-after:0.3"
+    for text in ("reset-after:0.3", "504-after:1", "403:0.25"):
+        assert str(Fault.parse(text)) == text
 
 
-KINDS = (
-    "reset-before, reset-after, rate-limit, maintenance, server-error, garbage, cut-off, slow,"
-    " redirect"
-)
+@pytest.mark.parametrize("kind", FaultKind)
+def test_every_kind_can_be_asked_for(kind: FaultKind) -> None:
+    assert Fault.parse(kind.replace("CODE", "503")).kind is kind
+
+
+KINDS = ", ".join(FaultKind)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +48,8 @@ KINDS = (
             "'reset-aftr' is not a kind of fault (did you mean reset-after?); there are: " + KINDS,
         ),
         ("", "'' is not a kind of fault; there are: " + KINDS),
+        ("600", "'600' is not a kind of fault (did you mean 500?); there are: " + KINDS),
+        ("204-page", "'204-page' is not a kind of fault; there are: " + KINDS),
         (
             "slow:often",
             "'often' is not a probability; write it like slow:0.3, from 0 to 1",
@@ -60,19 +72,20 @@ def test_the_same_seed_rolls_the_same() -> None:
     rolls = [one.roll() for _ in range(200)]
     assert rolls == [same.roll() for _ in range(200)]
     assert rolls != [other.roll() for _ in range(200)]
-    assert set(rolls) == {None, FaultKind.SLOW, FaultKind.GARBAGE}
+    assert set(rolls) == {None, *faults}
 
 
 def test_faults_draw_apart_and_the_first_wins() -> None:
     """A fault that never strikes leaves the others' draws as they were."""
     always = FaultDice((Fault(FaultKind.SLOW), Fault(FaultKind.GARBAGE)), 1)
-    assert {always.roll() for _ in range(20)} == {FaultKind.SLOW}
+    assert {always.roll() for _ in range(20)} == {Fault(FaultKind.SLOW)}
     second = (Fault(FaultKind.SLOW, 0.0), Fault(FaultKind.GARBAGE, 0.5))
     either = (Fault(FaultKind.SLOW, 0.5), Fault(FaultKind.GARBAGE, 0.5))
     quiet, busy = FaultDice(second, 3), FaultDice(either, 3)
     pairs = [(quiet.roll(), busy.roll()) for _ in range(100)]
-    assert {after for before, after in pairs if before is None} == {None, FaultKind.SLOW}
-    assert {after for before, after in pairs if before} == {FaultKind.GARBAGE, FaultKind.SLOW}
+    slow, garbage = either
+    assert {after for before, after in pairs if before is None} == {None, slow}
+    assert {after for before, after in pairs if before} == {garbage, slow}
 
 
 def test_no_faults_never_strike() -> None:

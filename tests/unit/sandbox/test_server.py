@@ -18,11 +18,13 @@ import requests
 
 from personasync.model.units import Rate
 from personasync.sandbox import Exchange, Fault, FaultKind, SandboxConfig, SandboxError
+from personasync.sandbox.contract import refusal
 from personasync.sandbox.server import MAX_BODY
 from tests.helpers.sandbox import Sandbox
 
 GENERATE = "/api/v1/generate/generate-persona"
 CREDIT = "/api/v1/generate/credit"
+NO_LENGTH = "the body must come in chunks or with its Content-Length"
 GOOD = {"taskId": "t", "audioId": "a1", "name": "N", "description": "D"}
 
 Start = Callable[..., Sandbox]
@@ -126,7 +128,11 @@ def test_an_error_stands_in_the_status_or_only_in_the_body(
 ) -> None:
     response = requests.get(f"{start(errors_in_body=errors_in_body).base_url}/x", timeout=10)
     assert response.status_code == status
-    assert response.json() == {"code": 404, "msg": "no such endpoint", "data": None}
+    assert response.json() == {
+        "code": 404,
+        "msg": "The requested resource or endpoint does not exist",
+        "data": None,
+    }
 
 
 def test_a_code_of_the_apis_own_is_a_status(start: Start) -> None:
@@ -149,7 +155,7 @@ def test_a_reset_is_nothing_but_a_reset(start: Start, kind: FaultKind) -> None:
         post(sandbox)
     assert ("a1" in sandbox.personas()) is (kind is FaultKind.RESET_AFTER)
     until(lambda: bool(log))
-    assert log == [Exchange("POST", GENERATE, None, None, "a1", kind)]
+    assert log == [Exchange("POST", GENERATE, None, None, "a1", kind.value)]
 
 
 def test_garbage_is_a_page_with_status_200(start: Start) -> None:
@@ -232,17 +238,17 @@ def test_answers_are_parallel(start: Start) -> None:
         (
             b"POST %s HTTP/1.1\r\nContent-Length: -1\r\n",
             b"422",
-            "the body must come with its Content-Length",
+            NO_LENGTH,
         ),
         (
             b"POST %s HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n",
             b"422",
-            "the body must come with its Content-Length",
+            NO_LENGTH,
         ),
         (
-            b"POST %s HTTP/1.1\r\nTransfer-Encoding: chunked\r\n",
+            b"POST %s HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n",
             b"422",
-            "the body must come with its Content-Length",
+            NO_LENGTH,
         ),
     ],
 )
@@ -252,7 +258,8 @@ def test_a_body_that_cannot_be_read_is_refused(
     head = request_ % GENERATE.encode() + b"Authorization: Bearer k\r\nConnection: close\r\n\r\n"
     answer = raw(start(), head)
     assert answer.split()[1] == status
-    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"code": 422, "msg": msg, "data": None}
+    said = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert said == {"code": 422, "msg": refusal(422, msg).msg, "data": None}
 
 
 def test_a_body_too_long_is_refused_once_it_is_read(start: Start) -> None:
@@ -260,7 +267,45 @@ def test_a_body_too_long_is_refused_once_it_is_read(start: Start) -> None:
         connection.request("POST", GENERATE, b" " * (MAX_BODY + 1))
         reply = Reply(connection.getresponse())
     assert (reply.status, reply.json["code"], reply.headers["Connection"]) == (413, 413, "close")
-    assert reply.json["msg"] == "the body is longer than 1048576 bytes"
+    assert reply.json["msg"] == "The text is too long: the body is longer than 1048576 bytes"
+
+
+CHUNKED = b"POST %s HTTP/1.1\r\nAuthorization: Bearer k\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("chunks", "code"),
+    [
+        (b"5;a=b\r\n%.5s\r\nFF\r\n%b\r\n0\r\nTrailer: x\r\n\r\n", 200),
+        (b"0\r\n\r\n", 422),
+        (b"x\r\n", 422),
+        (b"-5\r\n", 422),
+        (b"1\r\n{}\r\n0\r\n\r\n", 422),
+    ],
+)
+def test_a_body_may_come_in_chunks(start: Start, chunks: bytes, code: int) -> None:
+    body = json.dumps(GOOD).encode().ljust(260)
+    data = chunks % (body[:5], body[5:]) if b"%" in chunks else chunks
+    with socket.create_connection(("127.0.0.1", start().port), timeout=10) as connection:
+        connection.sendall(CHUNKED % GENERATE.encode() + data)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 %d " % code)
+
+
+def test_a_chunked_body_too_long_is_refused_once_it_is_read(start: Start) -> None:
+    piece = b" " * 100_000
+    with closing(connect(start())) as connection:
+        connection.request("POST", GENERATE, iter([piece] * 20), encode_chunked=True)
+        assert Reply(connection.getresponse()).status == 413
+
+
+def test_the_first_answer_may_take_its_time(start: Start) -> None:
+    sandbox = start(first_latency=0.3)
+    began = time.monotonic()
+    assert post(sandbox).status == 200
+    made = time.monotonic()
+    assert made - began >= 0.3
+    assert post(sandbox).status == 409
+    assert time.monotonic() - made < 0.3
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The API's rules, without sockets."""
 
 import json
-import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from personasync.model.units import Rate
 from personasync.sandbox.books import Books
 from personasync.sandbox.config import SandboxConfig
+from personasync.sandbox.contract import refusal
 from personasync.sandbox.exchange import Answer, Reply, Request
 from personasync.sandbox.faults import Fault, FaultKind
 from personasync.sandbox.service import Service, SlidingWindow
@@ -57,8 +58,9 @@ def test_a_persona_is_made_once() -> None:
     assert reply == Reply(
         Answer(200, "success", {"personaId": made(reply), "name": "Neon", "description": "Bright"}),
         "a1",
+        made=True,
     )
-    assert post(played).answer == Answer(409, "a persona already exists for this music")
+    assert post(played) == Reply(refusal(409), "a1")
     assert post(played, "a2").answer != reply.answer
 
 
@@ -87,7 +89,7 @@ def test_what_an_earlier_run_made_conflicts(tmp_path: Path) -> None:
     later.close()
 
 
-NO_KEY = Answer(401, "no API key: send the header Authorization: Bearer <API key>")
+NO_KEY = refusal(401, "send the header Authorization: Bearer <API key>")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ NO_KEY = Answer(401, "no API key: send the header Authorization: Bearer <API key
         ({"authorization": "Bearer  "}, NO_KEY),
         ({"authorization": "Basic right"}, NO_KEY),
         ({"authorization": "right"}, NO_KEY),
-        ({"authorization": "Bearer wrong"}, Answer(401, "the API key is not valid")),
+        ({"authorization": "Bearer wrong"}, refusal(401)),
     ],
 )
 def test_a_bad_key_is_refused_everywhere(headers: dict[str, str], refusal: Answer) -> None:
@@ -115,8 +117,8 @@ def test_the_right_key_is_accepted_in_any_case_of_its_scheme() -> None:
 
 def test_a_bad_field_is_refused_and_spends_nothing() -> None:
     played = service(credits=1)
-    assert post(played, name="").answer == Answer(422, "name must not be empty")
-    assert post(played, audio_id=7).answer == Answer(422, "audioId must be a string")
+    assert post(played, name="").answer == refusal(422, "name must not be empty")
+    assert post(played, audio_id=7).answer == refusal(422, "audioId must be a string")
     made(post(played))
 
 
@@ -130,10 +132,11 @@ def test_a_magic_id_is_refused_and_makes_nothing() -> None:
 def test_credits_run_out() -> None:
     played = service(credits=2)
     assert get(played, "/api/v1/generate/credit") == Answer(200, "success", 2)
+    assert get(played, "/api/v1/chat/credit") == Answer(200, "success", 2)
     made(post(played, "a1"))
     assert get(played, "/api/v1/generate/credit") == Answer(200, "success", 1)
     made(post(played, "a2"))
-    assert post(played, "a3").answer == Answer(402, "not enough credits")
+    assert post(played, "a3").answer == refusal(402)
     assert post(played, "a1").answer.code == 409
     assert get(played, "/api/v1/generate/credit") == Answer(200, "success", 0)
 
@@ -159,7 +162,7 @@ def test_the_rate_limit_says_when_to_come_back() -> None:
     played = service(clock=clock, rate_limit=Rate(1, 10.0))
     made(post(played, "a1"))
     clock.now += 2.5
-    too_often = Answer(429, "called too often, slow down", retry_after=8)
+    too_often = replace(refusal(429), retry_after=8)
     assert post(played, "a2").answer == too_often
     assert get(played, "/api/v1/generate/credit").code == 200
     clock.now += 7.5
@@ -179,7 +182,8 @@ def test_the_rate_limit_says_when_to_come_back() -> None:
 def test_under_these_faults_nothing_is_made(kind: FaultKind, code: int | None) -> None:
     books = Books(None)
     reply = post(service(books, faults=(Fault(kind),)))
-    assert (reply.fault, reply.audio_id, reply.answer and reply.answer.code) == (kind, "a1", code)
+    assert (reply.fault, reply.audio_id) == (Fault(kind), "a1")
+    assert (reply.answer and reply.answer.code) == code
     assert books.personas() == {}
 
 
@@ -189,15 +193,15 @@ def test_under_these_faults_nothing_is_made(kind: FaultKind, code: int | None) -
 def test_under_these_faults_it_is_made(kind: FaultKind) -> None:
     books = Books(None)
     reply = post(service(books, faults=(Fault(kind),)))
-    assert reply.fault is kind
+    assert reply.fault == Fault(kind)
     assert books.personas()["a1"].persona_id == made(reply)
 
 
 def test_no_fault_strikes_what_key_or_rate_limit_turn_away() -> None:
     played = service(faults=(Fault(FaultKind.RESET_AFTER),), rate_limit=Rate(1, 60.0))
     assert post(played, headers={}) == Reply(NO_KEY, "a1")
-    assert post(played).fault is FaultKind.RESET_AFTER
-    assert post(played) == Reply(Answer(429, "called too often, slow down", retry_after=60), "a1")
+    assert post(played).fault == Fault(FaultKind.RESET_AFTER)
+    assert post(played) == Reply(replace(refusal(429), retry_after=60), "a1")
 
 
 def test_no_fault_strikes_another_call() -> None:
@@ -205,29 +209,45 @@ def test_no_fault_strikes_another_call() -> None:
     assert get(played, "/api/v1/generate/credit").code == 200
 
 
-@pytest.mark.parametrize(
-    ("task_id", "status", "model"),
-    [
-        ("t", "SUCCESS", "chirp-v4"),
-        ("old-model", "SUCCESS", "chirp-v3-5"),
-        ("unfinished", "PENDING", None),
-    ],
-)
-def test_a_task_is_described(task_id: str, status: str, model: str | None) -> None:
-    answer = get(service(), f"/api/v1/generate/record-info?taskId={task_id}")
-    assert (answer.code, answer.data["taskId"], answer.data["status"]) == (200, task_id, status)
-    if model is None:
-        assert answer.data["response"] is None
-        return
-    tracks = answer.data["response"]["sunoData"]
-    assert [track["modelName"] for track in tracks] == [model, model]
-    assert len({uuid.UUID(track["id"]) for track in tracks}) == 2
-    assert get(service(), f"/api/v1/generate/record-info?taskId={task_id}") == answer
+RECORD = "/api/v1/generate/record-info?taskId="
+
+
+def test_a_task_is_described_three_times_a_second_and_no_more() -> None:
+    clock = Clock()
+    played = service(clock=clock)
+    assert [get(played, RECORD + "t").code for _ in range(4)] == [200, 200, 200, 429]
+    assert get(played, RECORD + "other").code == 200
+    clock.now += 1
+    assert get(played, RECORD + "t").code == 200
+
+
+def test_a_task_finishes_after_a_while() -> None:
+    clock = Clock()
+    played = service(clock=clock)
+    assert get(played, RECORD + "soon").data["status"] == "PENDING"
+    assert post(played, taskId="soon").answer.code == 422
+    clock.now += 5
+    assert get(played, RECORD + "soon").data["status"] == "SUCCESS"
+    made(post(played, taskId="soon"))
 
 
 def test_a_task_that_is_missing_or_not_named() -> None:
-    assert get(service(), "/api/v1/generate/record-info?taskId=missing").code == 404
-    assert get(service(), "/api/v1/generate/record-info") == Answer(422, "taskId is required")
+    assert get(service(), RECORD + "missing").code == 404
+    assert get(service(), RECORD) == refusal(422, "taskId is required")
+
+
+def test_a_409_may_name_the_persona() -> None:
+    played = service(repeat="conflict-with-id")
+    first = made(post(played))
+    assert post(played) == Reply(replace(refusal(409), data={"personaId": first}), "a1")
+
+
+def test_an_audio_may_get_two_ids() -> None:
+    books = Books(None)
+    played = service(books, repeat="new-id")
+    ids = [made(post(played)), made(post(played))]
+    assert len(set(ids)) == 2
+    assert books.personas()["a1"].persona_id == ids[1]
 
 
 @pytest.mark.parametrize(
@@ -243,7 +263,7 @@ def test_a_task_that_is_missing_or_not_named() -> None:
 )
 def test_everything_else_is_not_there(method: str, target: str) -> None:
     reply = service().reply(Request(method, target, KEY, b""))
-    assert reply == Reply(Answer(404, "no such endpoint"))
+    assert reply == Reply(refusal(404))
 
 
 def test_what_http_forbids_to_read_is_refused_as_it_says() -> None:
