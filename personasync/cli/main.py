@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "init": "Write a commented manifest to start from.",
     "validate": "Check the manifest, offline.",
     "plan": "Show what apply would do; change nothing.",
+    "show": "Show a saved plan.",
     "apply": "Create what is missing and record the IDs.",
     "output": "Print recorded IDs for scripts.",
     "import": "Record an ID that is already known.",

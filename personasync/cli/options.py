@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, Final, TypeVar
 
@@ -135,6 +135,43 @@ def shared_options(command: _F) -> _F:
         return command(workspace, **options)
 
     return wrapper  # type: ignore[return-value]
+
+
+class FormatOption(click.Option):
+    """``--format``, whose variable may be set once for commands that take different ones.
+
+    A value that only another command takes is passed over.
+    """
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """Return what the variable says, if it says anything to this command."""
+        value = super().resolve_envvar_value(ctx)
+        own = isinstance(self.type, click.Choice) and value in self.type.choices
+        return value if own or value not in _FORMATS else None
+
+
+_FORMATS: Final = frozenset(
+    {
+        *("text", "json", "markdown", "github", "html"),
+        *("csv", "env", "map", "powershell", "manifest"),
+    }
+)
+"""The formats that some command takes."""
+
+
+def format_option(formats: Iterable[str], note: str = "") -> Callable[[_F], _F]:
+    """Add ``--format``, which takes one of the names, the first by default."""
+    names = tuple(formats)
+    return option(
+        "--format",
+        "output_format",
+        cls=FormatOption,
+        type=click.Choice(names),
+        metavar="FORMAT",
+        default=names[0],
+        show_default=True,
+        help=f"{', '.join(names)}.{note}",
+    )
 
 
 def sandbox_option(command: _F) -> _F:

@@ -13,6 +13,7 @@ from personasync.cli.console import Console
 from personasync.model.contract import DEFAULT_BASE_URL, SANDBOX_API
 from personasync.model.errors import ManifestError, PlanError, UsageError
 from personasync.model.persona import Manifest
+from personasync.model.spelling import counted
 from personasync.render.commands import Shell
 from personasync.render.safe import printable
 
@@ -106,9 +107,8 @@ class Workspace:
             )
         manifest = load_manifest(self.manifest_paths)
         if manifest.warnings and strict:
-            count = len(manifest.warnings)
             raise ManifestError(
-                f"--strict: the manifest has {count} warning{'s' if count > 1 else ''}",
+                f"--strict: the manifest has {counted(len(manifest.warnings), 'warning')}",
                 diagnostics=manifest.warnings,
             )
         if manifest.warnings:

@@ -1,4 +1,4 @@
-"""What a misspelt word most likely means."""
+"""Words: what a misspelt one most likely means, and how many of a thing there are."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ def nearest(word: str, keys: Iterable[str]) -> str | None:
         key for key in folded if word and key.startswith(word)
     )
     return folded[close[0]] if close else None
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun: ``1 persona``, ``1,200 personas``."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"

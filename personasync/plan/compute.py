@@ -78,11 +78,15 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The actions that lead from ``state`` to ``manifest``, in manifest order, removals last."""
+    """The actions that lead from ``state`` to ``manifest``, in manifest order, removals last.
+
+    ``left_out`` counts the actions that were left out of it, since not all were asked for.
+    """
 
     actions: tuple[Action, ...]
     manifest: Manifest
     state: State
+    left_out: int = 0
 
     def counts(self) -> Mapping[ActionKind, int]:
         """Return how many actions of each kind there are, none left out."""

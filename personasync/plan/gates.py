@@ -7,7 +7,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from personasync.model.errors import PlanError
-from personasync.model.spelling import nearest
+from personasync.model.spelling import counted, nearest
 from personasync.model.steps import Command, NextStep, Option
 from personasync.plan.compute import ATTENTION, SPENDING, Plan
 
@@ -33,7 +33,8 @@ def select(plan: Plan, targets: Sequence[str], excludes: Sequence[str] = ()) -> 
         for action in plan.actions
         if (not targets or _matches(action.key, targets)) and not _matches(action.key, excludes)
     )
-    return replace(plan, actions=kept)
+    left_out = plan.left_out + len(plan.actions) - len(kept)
+    return replace(plan, actions=kept, left_out=left_out)
 
 
 def refuse_unsafe(plan: Plan, *, strict: bool = False, max_creates: int | None = None) -> None:
@@ -45,7 +46,7 @@ def refuse_unsafe(plan: Plan, *, strict: bool = False, max_creates: int | None =
     spends = sum(action.kind in SPENDING for action in plan.actions)
     if max_creates is not None and spends > max_creates:
         raise PlanError(
-            f"the plan would create {spends} persona{'s' if spends > 1 else ''},"
+            f"the plan would create {counted(spends, 'persona')},"
             f" and at most {max_creates} are allowed",
             hint=NextStep(
                 "raise ",

@@ -14,7 +14,15 @@ from typing import Final
 
 from personasync.plan.compute import Plan
 from personasync.render.commands import HERE, Shell
-from personasync.render.rows import Row, blocks_of, general, notes_of, rows_of, summary_lines
+from personasync.render.rows import (
+    Row,
+    blocks_of,
+    general,
+    notes_of,
+    remark_of,
+    rows_of,
+    summary_lines,
+)
 from personasync.render.safe import printable
 
 MARKDOWN_MARKER: Final = "<!-- personasync plan -->"
@@ -72,7 +80,7 @@ def render_markdown(plan: Plan, *, limit: int = MARKDOWN_LIMIT, shell: Shell = H
     the notes always stand; they need about 2,000 bytes.
     """
     rows = rows_of(plan)
-    head = _head(summary_lines(plan))
+    head = _head([line for line in (remark_of(plan), *summary_lines(plan)) if line])
     notes = "".join(_notes(rows, shell))
     actions = _Table("actions", ("", "key", "action", "persona", "details"), _actions(rows, shell))
     changes = _Table("changed fields", ("key", "field", "recorded", "wanted"), _changes(rows))

@@ -16,6 +16,7 @@ from personasync.render.rows import (
     Row,
     blocks_of,
     notes_of,
+    remark_of,
     rows_of,
     summary_lines,
 )
@@ -50,10 +51,9 @@ def render_json(plan: Plan, *, api: str, location: str, paths: Sequence[str] | N
     manifest where that is not its files, both as the user would say it. The
     text is plain ASCII and ends with a newline.
     """
-    from personasync.plan.saved import SavedPlan  # most plans are shown as text
+    from personasync.plan.saved import to_document  # most plans are shown as text
 
-    saved = SavedPlan.of(plan, api=api, location=location, paths=paths)
-    return json_text(saved.to_json(), indent=2) + "\n"
+    return json_text(to_document(plan, api=api, location=location, paths=paths), indent=2) + "\n"
 
 
 def render_text(plan: Plan, *, color: bool = False, width: int = 100, shell: Shell = HERE) -> str:
@@ -65,7 +65,9 @@ def render_text(plan: Plan, *, color: bool = False, width: int = 100, shell: She
         for line in wrap(f"{kind}: {note}", width, hanging="  ")
     ]
     summary, *attention = summary_lines(plan)
+    remark = remark_of(plan)
     ending = [
+        *([remark] if remark else ()),
         paint(summary, Style.BOLD, color),
         *(paint(line, Style.YELLOW, color) for line in attention),
     ]
@@ -128,7 +130,8 @@ def render_github(plan: Plan, *, shell: Shell = HERE) -> str:
     GitHub shows the first ten warnings of a step; the log has them all.
     """
     commands = [_warning(row, shell) for row in rows_of(plan) if row.kind in ATTENTION]
-    notice = workflow_command("notice", {"title": "personasync plan"}, summary_lines(plan))
+    summary = (line for line in (remark_of(plan), *summary_lines(plan)) if line)
+    notice = workflow_command("notice", {"title": "personasync plan"}, summary)
     return "".join(f"{command}\n" for command in (*commands, notice))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from personasync.model.diagnostics import Place
+from personasync.model.spelling import counted
 from personasync.model.steps import Command
 from personasync.plan.compute import ATTENTION, Action, ActionKind, Change, Plan
 from personasync.render import remedies
@@ -138,13 +139,19 @@ def _notes(row: Row) -> Iterator[str]:
 
 
 def summary_lines(plan: Plan) -> tuple[str, ...]:
-    """Return the one or two lines that sum up a plan."""
+    """Return the lines that sum up a plan: one, or two where something needs attention."""
     counts = plan.counts()
     if plan.applicable or counts[ActionKind.CONFLICT]:
         summary = (
             f"Plan: {counts[ActionKind.CREATE]} to create, {counts[ActionKind.RESUME]} to resume,"
             f" {counts[ActionKind.IMPORT]} to import, {counts[ActionKind.RENAME]} to rename."
             f" {counts[ActionKind.UNCHANGED]} unchanged."
+        ) + (f" {plan.left_out} left out." if plan.left_out else "")
+    elif plan.left_out:
+        summary = (
+            f"No changes among the {counted(len(plan.actions), 'persona')} chosen;"
+            f" {plan.left_out} {'is' if plan.left_out == 1 else 'are'} left out by --target and"
+            " --exclude."
         )
     else:
         summary = "No changes. Every persona in the manifest is recorded."
@@ -155,6 +162,11 @@ def summary_lines(plan: Plan) -> tuple[str, ...]:
         f"Needs attention: {counts[ActionKind.CHANGED]} changed,"
         f" {counts[ActionKind.REMOVED]} removed, {counts[ActionKind.CONFLICT]} in conflict.",
     )
+
+
+def remark_of(plan: Plan) -> str | None:
+    """Return what is to be said before the summary: that there is nothing to plan for."""
+    return None if plan.manifest.personas or plan.left_out else "The manifest has no personas."
 
 
 class _Names:

@@ -6,13 +6,13 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Final
 
 import click
 
 from personasync.api.key import FILE_VARIABLE, KEY_VARIABLE, ApiKey, read_api_key
+from personasync.cli import planfile
 from personasync.cli.console import Console, is_terminal
 from personasync.cli.group import Command
 from personasync.cli.options import (
@@ -20,6 +20,7 @@ from personasync.cli.options import (
     RATE,
     TIMEOUT,
     api_options,
+    format_option,
     lock_option,
     option,
     selection_options,
@@ -32,18 +33,15 @@ from personasync.cli.session import remember
 from personasync.cli.workspace import Workspace
 from personasync.engine import DEFAULT_RATE, ApplyOptions, PersonaApi, apply
 from personasync.engine.events import Account, EventKind
-from personasync.model.contract import SANDBOX_API
 from personasync.model.errors import ConfigurationError, PersonasyncError, StateError, UsageError
 from personasync.model.outcome import Outcome
 from personasync.model.persona import Manifest, PersonaRequest, Settings
 from personasync.model.units import Rate
 from personasync.plan.compute import SPENDING, Plan
-from personasync.plan.saved import SavedPlan, check_fresh, parse
 from personasync.render.plan import render_text
 from personasync.state import StateLog
 
 DEFAULT_PARALLELISM: Final = 4
-_PLAN_FILE_LIMIT: Final = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +63,7 @@ class _Timeouts:
 )
 @click.argument("plan_file", required=False, type=click.Path(readable=False), metavar="[PLANFILE]")
 @option("--auto-approve", is_flag=True, environment=False, help="Do not ask.")
-@option(
-    "--format",
-    "output_format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="json: one event a line.",
-)
+@format_option(("text", "json"), " json: one event a line.")
 @option(
     "--parallelism",
     type=click.IntRange(1, 64),
@@ -125,9 +116,10 @@ def command(
     timeouts = _Timeouts(connect_timeout, read_timeout)
     console = workspace.console
     with told_to_the_end(console, output_format) as told:
-        saved = None if plan_file is None else _read_plan(plan_file)
-        workspace = _follow(workspace, saved)
-        remember(workspace)
+        given, saved = workspace, None if plan_file is None else planfile.read_plan(plan_file)
+        if saved is not None:
+            workspace = planfile.follow(given, saved)
+            remember(workspace)
         workspace.check_options()
         if saved is not None and (target or exclude):
             raise UsageError(
@@ -135,14 +127,17 @@ def command(
                 hint="leave them out (PERSONASYNC_TARGET and PERSONASYNC_EXCLUDE count), and narrow"
                 " the plan when it is saved",
             )
-        manifest = workspace.load_manifest(strict=strict)
+        if saved is not None:
+            manifest = planfile.load_manifest(workspace, given, strict=strict)
+        else:
+            manifest = workspace.load_manifest(strict=strict)
         options = _options(manifest.settings, parallelism, rate_limit, retry_for)
         log = workspace.log()
         with workspace.locked(log):
             state = workspace.read(log).fold()
             plan = workspace.compute_plan(manifest, state)
             if saved is not None:
-                plan = check_fresh(saved, plan, api=workspace.api, location=workspace.location)
+                plan = planfile.check_fresh(workspace, saved, plan)
             plan = selection.narrow(plan)
             _show(workspace, plan, output_format)
             selection.refuse_unsafe(plan)
@@ -155,38 +150,6 @@ def command(
                 if account.complete and plan.applicable:
                     _compact(console, log)
     return account.exit_code
-
-
-def _read_plan(name: str) -> SavedPlan:
-    if not name:
-        raise UsageError(
-            "the name of the plan is empty",
-            hint="name a saved plan, or leave it out to apply the manifest",
-        )
-    try:
-        with Path(name).open("rb") as file:
-            text = file.read(_PLAN_FILE_LIMIT).decode("utf-8", "replace")
-    except OSError as error:
-        raise PersonasyncError(
-            f"cannot read the plan {name}: {error.strerror}",
-            hint=f"save one with: personasync plan --out {name}",
-        ) from error
-    return parse(text, name)
-
-
-def _follow(workspace: Workspace, saved: SavedPlan | None) -> Workspace:
-    """Take manifest and state from a saved plan, where no option names them.
-
-    Never the base URL: a file must not decide where the key goes.
-    """
-    if saved is None:
-        return workspace
-    return replace(
-        workspace,
-        manifests=workspace.manifests or saved.paths,
-        state=workspace.state or saved.location,
-        sandbox=workspace.sandbox or saved.api == SANDBOX_API,
-    )
 
 
 def _show(workspace: Workspace, plan: Plan, output_format: str) -> None:

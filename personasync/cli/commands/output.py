@@ -8,7 +8,7 @@ import click
 
 from personasync.cli.completion import complete_key
 from personasync.cli.group import Command
-from personasync.cli.options import api_options, option, shared_options
+from personasync.cli.options import api_options, format_option, option, shared_options
 from personasync.cli.records import (
     Record,
     apply_command,
@@ -37,14 +37,7 @@ from personasync.state import Status
     "  personasync output --require neon-siren --require velvet-baritone",
 )
 @click.argument("key", required=False, shell_complete=complete_key)
-@option(
-    "--format",
-    "output_format",
-    type=click.Choice(sorted(FORMATS)),
-    default="text",
-    show_default=True,
-    help="How all recorded IDs are printed.",
-)
+@format_option(FORMATS)
 @option(
     "--require",
     multiple=True,

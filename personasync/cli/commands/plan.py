@@ -10,15 +10,20 @@ from typing import Any, Final
 
 import click
 
+from personasync.cli import planfile
 from personasync.cli.group import Command
-from personasync.cli.options import api_options, option, selection_options, shared_options
+from personasync.cli.options import (
+    api_options,
+    format_option,
+    option,
+    selection_options,
+    shared_options,
+)
 from personasync.cli.planning import Selection, check_outputs, write_step_summary, write_text
 from personasync.cli.workspace import Workspace
-from personasync.model import steps
 from personasync.model.diagnostics import Diagnostic
 from personasync.model.errors import PersonasyncError
 from personasync.plan.compute import Plan
-from personasync.render.commands import HERE
 from personasync.render.plan import FORMATS, Setting
 
 CHANGES_EXIT_CODE: Final = 2
@@ -45,15 +50,7 @@ class _Files:
     "  personasync plan --out plan.json --markdown-out comment.md\n"
     "  personasync plan --detailed-exitcode    # 0: nothing to do, 2: changes",
 )
-@option(
-    "--format",
-    "output_format",
-    type=click.Choice(sorted(FORMATS)),
-    metavar="FORMAT",
-    default="text",
-    show_default=True,
-    help="text, json, markdown or github.",
-)
+@format_option(FORMATS)
 @option("--out", **_FILE, help="Save the plan for `apply FILE`.")
 @option("--json-out", **_FILE, help="Write the plan as JSON, too.")
 @option("--markdown-out", **_FILE, help="Write it as Markdown, too.")
@@ -85,7 +82,7 @@ def command(
         selection.refuse_unsafe(plan)
     if files.saved is not None:
         write_text(Path(files.saved), FORMATS["json"](plan, _setting(workspace)))
-        carry_out = HERE.line(steps.Command("apply", (files.saved,)))
+        carry_out = planfile.carry_out(workspace, files.saved)
         workspace.console.say(f"Saved the plan; carry it out with: {carry_out}")
     return CHANGES_EXIT_CODE if detailed_exitcode and plan.applicable else 0
 

@@ -12,7 +12,7 @@ import click
 
 from personasync.cli.completion import complete_recorded_key
 from personasync.cli.group import Group
-from personasync.cli.options import api_options, lock_option, option, shared_options
+from personasync.cli.options import api_options, format_option, lock_option, option, shared_options
 from personasync.cli.records import (
     Record,
     by_key,
@@ -65,13 +65,7 @@ def command() -> None:
     type=click.Choice([status.value for status in Status]),
     help="Only these; repeatable.  [default: all but forgotten]",
 )
-@option(
-    "--format",
-    "output_format",
-    type=click.Choice(sorted(LIST_FORMATS)),
-    default="text",
-    show_default=True,
-)
+@format_option(LIST_FORMATS)
 @api_options
 @shared_options
 def list_command(
@@ -120,13 +114,7 @@ def _chosen(record: Record, keys: Sequence[str]) -> bool:
     "  personasync state show neon-siren --format manifest   # to put an edit back",
 )
 @click.argument("key", shell_complete=complete_recorded_key)
-@option(
-    "--format",
-    "output_format",
-    type=click.Choice(sorted(SHOW_FORMATS)),
-    default="text",
-    show_default=True,
-)
+@format_option(SHOW_FORMATS)
 @api_options
 @shared_options
 def show_command(workspace: Workspace, key: str, output_format: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from personasync.cli.group import Command
-from personasync.cli.options import option, shared_options
+from personasync.cli.options import format_option, option, shared_options
 from personasync.cli.workspace import Workspace
 from personasync.manifest.load import load_manifest
 from personasync.model.errors import ManifestError
@@ -20,14 +20,7 @@ from personasync.render.safe import printable
     "  personasync validate -f personas/ --strict\n"
     "  personasync validate --format github",
 )
-@option(
-    "--format",
-    "output_format",
-    type=click.Choice(sorted(DIAGNOSTIC_FORMATS)),
-    default="text",
-    show_default=True,
-    help="How problems are shown.",
-)
+@format_option(DIAGNOSTIC_FORMATS)
 @option("--strict", is_flag=True, help="Warnings are errors.")
 @shared_options
 def command(workspace: Workspace, output_format: str, strict: bool) -> int:

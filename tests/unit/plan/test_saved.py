@@ -16,8 +16,8 @@ from personasync.model.errors import PlanError, StalePlanError
 from personasync.model.persona import Manifest, Persona, PersonaRequest
 from personasync.plan.compute import ActionKind, Plan, compute_plan
 from personasync.plan.gates import select
-from personasync.plan.saved import SavedPlan, check_fresh, parse, plan_digest
-from personasync.render.plan import render_json
+from personasync.plan.saved import Document, check_fresh, parse, plan_digest, to_document, to_plan
+from personasync.render.plan import render_json, summary_lines
 from personasync.state.codec import encode_entry, encode_header
 from personasync.state.entry import Entry, Header, Origin, Status
 from personasync.state.fold import State
@@ -25,7 +25,7 @@ from personasync.state.fold import State
 API = "https://api.example"
 WHERE = "personas.state.jsonl"
 SCHEMAS = Path(__file__).parents[3] / "schemas"
-HINT = "make a new one with `personasync plan --out FILE`"
+HINT = "make a new one: personasync plan (out=FILE)"
 
 
 def schema(name: str) -> dict[str, object]:
@@ -66,11 +66,11 @@ def plan(
     return compute_plan(Manifest(tuple(personas), files=("personas.yaml",)), State(header, known))
 
 
-def saved(from_plan: Plan) -> SavedPlan:
+def saved(from_plan: Plan) -> Document:
     return parse(render_json(from_plan, api=API, location=WHERE), "plan.json")
 
 
-def check(saved_plan: SavedPlan, now: Plan, api: str = API, location: str = WHERE) -> Plan:
+def check(saved_plan: Document, now: Plan, api: str = API, location: str = WHERE) -> Plan:
     return check_fresh(saved_plan, now, api=api, location=location)
 
 
@@ -119,7 +119,7 @@ def test_what_is_written_is_what_is_read(any_plan: Plan, api: str, location: str
     text = render_json(any_plan, api=api, location=location)
     jsonschema.validate(json.loads(text), PLAN_SCHEMA)
     read = parse(text, "plan.json")
-    assert read == SavedPlan.of(any_plan, api=api, location=location)
+    assert read == to_document(any_plan, api=api, location=location)
     assert check_fresh(read, any_plan, api=api, location=location) == any_plan
 
 
@@ -149,6 +149,9 @@ def test_the_schema_of_the_state_refuses_what_the_tool_refuses(line: dict[str, s
 GOOD = json.loads(render_json(plan([persona("a", "a1", 5)]), api=API, location=WHERE))
 
 
+CHANGE = {"field": "name", "recorded": 1, "wanted": 1}
+
+
 def changed(*path: str | int, to: object) -> str:
     document = json.loads(json.dumps(GOOD))
     target = document
@@ -169,9 +172,12 @@ def changed(*path: str | int, to: object) -> str:
         ("NaN", "p.json is not a saved plan: it is not JSON"),
         ("[" * 100_000, "p.json is not a saved plan: it is not JSON"),
         ("[]", "p.json is not a usable plan: it is not a JSON object"),
-        ("null", "p.json is not a usable plan: it is missing"),
+        ("null", "p.json is not a usable plan: it is not a JSON object"),
         ("{}", "p.json is not a usable plan: its format is missing"),
-        (changed("format", to=1), "p.json is not a usable plan: its format is not a text"),
+        (
+            changed("format", to=1),
+            "p.json is not a usable plan: its format is 1, which this version does not know",
+        ),
         (
             changed("format", to="personasync.state/1"),
             "p.json is not a usable plan: its format is 'personasync.state/1',"
@@ -185,55 +191,40 @@ def changed(*path: str | int, to: object) -> str:
         (changed("manifest", to=None), "p.json is not a usable plan: its manifest is missing"),
         (
             changed("manifest", "digest", to=7),
-            "p.json is not a usable plan: its manifest's digest is not a text",
+            "p.json is not a usable plan: its manifest.digest is not a text",
         ),
         (
             changed("manifest", "files", to=["a", 1]),
-            "p.json is not a usable plan: its manifest's files are not all texts",
+            "p.json is not a usable plan: its manifest.files[1] is not a text",
         ),
         (changed("state", to=[]), "p.json is not a usable plan: its state is not a JSON object"),
         (changed("api", to=None), "p.json is not a usable plan: its api is missing"),
         (changed("actions", to={}), "p.json is not a usable plan: its actions is not a list"),
         (
             changed("actions", to=[1]),
-            "p.json is not a usable plan: actions[0] is not a JSON object",
+            "p.json is not a usable plan: its actions[0] is not a JSON object",
         ),
         (
             changed("actions", 0, "audioId", to=None),
-            "p.json is not a usable plan: actions[0]'s audioId is missing",
+            "p.json is not a usable plan: its actions[0].audioId is missing",
         ),
         (
             changed("actions", 0, "action", to="destroy"),
-            "p.json was made by another version:"
-            " actions[0]'s action is 'destroy', which this version does not know",
+            "p.json is not a usable plan: its actions[0].action is 'destroy', which this version"
+            " does not know",
         ),
         (
-            changed("actions", 0, "changes", to=[{"field": "name", "recorded": True}]),
+            changed("actions", 0, "changes", to=[{**CHANGE, "recorded": True}]),
             "p.json is not a usable plan:"
-            " actions[0].changes[0]'s recorded is neither a text nor a number",
-        ),
-        (
-            changed("actions", 0, "changes", to=[{"field": "name", "recorded": 1}]).replace(
-                '"recorded": 1', '"recorded": 1e999'
-            ),
-            "p.json is not a usable plan:"
-            " actions[0].changes[0]'s recorded is not a number that JSON can hold",
+            " its actions[0].changes[0].recorded is not a text or a number",
         ),
         (
             changed("actions", 0, "source", "line", to="five"),
-            "p.json is not a usable plan: actions[0]'s source's line is not a whole number",
+            "p.json is not a usable plan: its actions[0].source.line is not a whole number",
         ),
         (
             changed("actions", 0, "source", "line", to=True),
-            "p.json is not a usable plan: actions[0]'s source's line is not a whole number",
-        ),
-        (
-            changed("summary", "create", to=2),
-            "p.json is not a usable plan: its summary and its actions disagree on create",
-        ),
-        (
-            changed("actions", to=GOOD["actions"] * 2).replace('"create": 1', '"create": 2'),
-            "p.json is not a usable plan: two of its actions are about the audio a1",
+            "p.json is not a usable plan: its actions[0].source.line is not a whole number",
         ),
     ],
 )
@@ -241,8 +232,7 @@ def test_what_is_no_plan_is_refused_in_words(text: str, message: str) -> None:
     with pytest.raises(PlanError) as raised:
         parse(text, "p.json")
     assert raised.value.message == message
-    assert raised.value.hint is not None
-    assert raised.value.hint.endswith(HINT)
+    assert str(raised.value.hint) == HINT
     assert raised.value.exit_code == 1
 
 
@@ -268,16 +258,13 @@ def test_whatever_stands_in_a_field_it_is_read_or_refused(
     except PlanError:
         return
     document = json.loads(text)
-    assert read.api == document["api"]
-    assert [each.to_json().get("source") for each in read.actions] == [
-        each.get("source") for each in document["actions"]
-    ]
+    assert read == document
 
 
 def test_fields_that_a_later_version_adds_are_no_obstacle() -> None:
     later = json.loads(changed("state", "serial", to=7))
     text = json.dumps({**later, "digest": plan_digest(later)}, indent=7)
-    assert parse("\ufeff" + text, "p.json") == parse(json.dumps(GOOD), "p.json")
+    assert parse("\ufeff" + text, "p.json")["actions"] == GOOD["actions"]
 
 
 TWO = json.loads(
@@ -317,21 +304,21 @@ def test_an_edit_that_keeps_the_form_is_seen(
         "p.json is not a usable plan: it was edited after it was saved, and does not match its"
         " digest"
     )
-    assert caught.value.hint == HINT
+    assert str(caught.value.hint) == HINT
 
 
 def test_layout_is_no_edit() -> None:
-    assert parse(json.dumps(GOOD, indent=1, sort_keys=True), "p.json").to_json() == GOOD
+    assert parse(json.dumps(GOOD, indent=1, sort_keys=True), "p.json") == GOOD
 
 
 # What has moved on.
 
 
-def test_a_fresh_plan_is_narrowed_to_what_was_saved_in_its_order() -> None:
+def test_a_fresh_plan_is_narrowed_to_what_was_saved() -> None:
     whole = plan([persona("a", "a1"), persona("b", "a2"), persona("c", "a3")])
-    narrowed = saved(select(whole, ["b", "c"]))
-    reordered = replace(narrowed, actions=narrowed.actions[::-1])
-    assert check(reordered, whole) == replace(whole, actions=(whole.actions[2], whole.actions[1]))
+    narrowed = select(whole, ["b", "c"])
+    assert check(saved(narrowed), whole) == narrowed
+    assert narrowed.left_out == 1
 
 
 def test_comments_and_layout_do_not_make_a_plan_stale() -> None:
@@ -420,25 +407,51 @@ def test_a_change_of_what_a_row_says_is_named() -> None:
         check(saved(before), now)
 
 
+def again(document: Document, **fields: Any) -> Document:
+    """Return an edited plan with a digest that fits it, as whoever knows the format can make."""
+    edited = {**document, **fields}
+    return parse(json.dumps({**edited, "digest": plan_digest(edited)}), "p.json")
+
+
+def edited_action(document: Document, **fields: Any) -> Document:
+    return again(document, actions=[{**document["actions"][0], **fields}, document["actions"][1]])
+
+
 @pytest.mark.parametrize(
-    "edit",
+    ("edit", "named"),
     [
-        {"kind": ActionKind.CREATE},
-        {"key": "z"},
-        {"audio_id": "other"},
-        {"persona_id": "p-2"},
-        {"reason": "because"},
+        (lambda document: edited_action(document, action="create"), "a"),
+        (lambda document: edited_action(document, key="z"), "z"),
+        (lambda document: edited_action(document, audioId="other"), "a, b"),
+        (lambda document: edited_action(document, personaId="p-2"), "a"),
+        (lambda document: edited_action(document, reason="because"), "a"),
+        (lambda document: again(document, actions=document["actions"][::-1]), "b, a"),
+        (lambda document: again(document, actions=document["actions"][1:] * 2), "b"),
+        (lambda document: again(document, actions=document["actions"][1:]), "its summary"),
+        (lambda document: again(document, actions=[], summary=EMPTY), "its summary"),
     ],
+    ids=["kind", "key", "audio", "ID", "reason", "order", "twice", "one less", "emptied"],
 )
-def test_an_edited_plan_is_refused(edit: dict[str, object]) -> None:
+def test_an_edit_with_a_digest_of_its_own_is_refused(
+    edit: Callable[[Document], Document], named: str
+) -> None:
     now = plan([persona("a", "a1"), persona("b", "a2")], [created("a", "a1")])
-    before = saved(now)
-    edited = replace(before, actions=(replace(before.actions[0], **edit), before.actions[1]))  # type: ignore[arg-type]
     with pytest.raises(PlanError) as raised:
-        check(edited, now)
+        check(edit(saved(now)), now)
     assert raised.value.message == (
-        "the saved plan does not follow from the manifest and the state it was made for: "
-        f"{edit.get('key', 'a')}"
+        f"the saved plan does not follow from the manifest and the state it was made for: {named}"
     )
-    assert raised.value.hint == f"it was edited by hand or made by another version; {HINT}"
+    assert str(raised.value.hint) == f"it was edited by hand or made by another version; {HINT}"
     assert not isinstance(raised.value, StalePlanError)
+
+
+EMPTY = {**{kind.value: 0 for kind in ActionKind}, "leftOut": 0}
+
+
+@given(plans())
+@settings(max_examples=100)
+def test_a_saved_plan_is_shown_as_the_plan_itself(any_plan: Plan) -> None:
+    text = render_json(any_plan, api=API, location=WHERE)
+    again = to_plan(parse(text, "plan.json"))
+    assert again.counts() == any_plan.counts()
+    assert summary_lines(again) == summary_lines(any_plan)

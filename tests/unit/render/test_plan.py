@@ -16,6 +16,7 @@ from personasync.model.answer import KeptAnswer
 from personasync.model.diagnostics import Place
 from personasync.model.persona import Manifest, Persona, PersonaRequest
 from personasync.plan.compute import Plan, compute_plan
+from personasync.plan.gates import select
 from personasync.plan.saved import plan_digest
 from personasync.render.commands import Shell
 from personasync.render.markdown import MARKDOWN_MARKER, render_markdown
@@ -144,7 +145,12 @@ def test_color_adds_nothing_but_color(every_action: Plan) -> None:
 @pytest.mark.parametrize(
     ("personas", "entries", "text"),
     [
-        ([], [], "No changes. Every persona in the manifest is recorded.\n"),
+        (
+            [],
+            [],
+            "The manifest has no personas.\n"
+            "No changes. Every persona in the manifest is recorded.\n",
+        ),
         (
             [persona("a", "a1")],
             [entry("a", "a1")],
@@ -158,6 +164,7 @@ def test_color_adds_nothing_but_color(every_action: Plan) -> None:
             "      put it back into the manifest, or hide it (its ID is kept):\n"
             "        personasync state rm gone --state 'my state'\n"
             "\n"
+            "The manifest has no personas.\n"
             "No changes. Every persona in the manifest is recorded.\n"
             "Needs attention: 0 changed, 1 removed, 0 in conflict.\n",
         ),
@@ -188,6 +195,65 @@ def test_text_ends_with_what_the_contract_says(
     personas: list[Persona], entries: list[Entry], text: str
 ) -> None:
     assert render_text(plan(personas, entries), shell=Shell(state="my state")) == text
+
+
+SIX = [persona(f"p{number}", f"a{number}") for number in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("entries", "targets", "excludes", "text"),
+    [
+        (
+            SIX,
+            ["p[0-2]"],
+            [],
+            "No changes among the 3 personas chosen; 3 are left out by --target and --exclude.",
+        ),
+        (
+            SIX,
+            [],
+            ["p0"],
+            "No changes among the 5 personas chosen; 1 is left out by --target and --exclude.",
+        ),
+        (
+            SIX,
+            ["*"],
+            ["p1", "p2", "p3", "p4", "p5"],
+            "No changes among the 1 persona chosen; 5 are left out by --target and --exclude.",
+        ),
+        (SIX, ["*"], [], "No changes. Every persona in the manifest is recorded."),
+        (
+            SIX[:3],
+            ["p[0-4]"],
+            [],
+            "Plan: 2 to create, 0 to resume, 0 to import, 0 to rename. 3 unchanged. 1 left out.",
+        ),
+    ],
+)
+def test_a_narrowed_plan_speaks_for_what_was_chosen(
+    entries: list[Persona], targets: list[str], excludes: list[str], text: str
+) -> None:
+    recorded = [entry(each.key, each.audio_id) for each in entries]
+    narrowed = select(plan(SIX, recorded), targets, excludes)
+    assert render_text(narrowed).splitlines()[-1] == text
+    assert f"**{text}**" in render_markdown(narrowed)
+    assert f"::notice title=personasync plan::{text}\n" in render_github(narrowed)
+
+
+@pytest.mark.parametrize(("count", "commands"), [(10, 10), (11, 1)])
+def test_rows_of_one_trouble_are_explained_once(count: int, commands: int) -> None:
+    lost = [entry(f"k{n}", f"a{n}", Status.CONFLICT) for n in range(count)]
+    kept = entry("kept", "b1", Status.CONFLICT, answer='{"personaId": "p-1"}')
+    personas = [persona(each.key, each.audio_id) for each in (*lost, kept)]
+    lines = render_text(plan(personas, [*lost, kept]), width=200).splitlines()
+    assert sum("its persona exists" in line for line in lines) == 2
+    record = [line for line in lines if line.startswith("        personasync import k")]
+    assert (record[0], len(record)) == (
+        ("        personasync import kept p-1", 1)
+        if commands == 1
+        else ("        personasync import k0 PERSONA_ID", 11)
+    )
+    assert ("        personasync import KEY PERSONA_ID" in lines) is (commands == 1)
 
 
 def test_a_long_change_shows_where_the_values_begin_to_differ() -> None:
@@ -257,6 +323,12 @@ def test_json() -> None:
             "changed": 1,
             "removed": 1,
             "conflict": 0,
+            "leftOut": 0,
+        },
+        "shown": {
+            "a1": {"name": "夜", "recordedKey": "a", "status": "created"},
+            "a2": {"name": "Neon Siren", "recordedKey": None, "status": None},
+            "a3": {"name": "Neon Siren", "recordedKey": "gone", "status": "created"},
         },
         "actions": [
             {
@@ -340,6 +412,8 @@ def test_markdown_of_nothing_to_do_is_its_summary() -> None:
         "<!-- personasync plan -->\n"
         "\n"
         "### personasync plan\n"
+        "\n"
+        "**The manifest has no personas.**\n"
         "\n"
         "**No changes. Every persona in the manifest is recorded.**\n"
     )
