@@ -584,6 +584,7 @@ def test_what_is_pending_cannot_be_hidden(tool: Tool, serve: Callable[..., Sandb
         " to print\n      its entry:\n"
         "        personasync state show neon --format manifest\n"
         "\n"
+        "The manifest has no personas.\n"
         f"{NO_CHANGES}\n"
         "Needs attention: 0 changed, 1 removed, 0 in conflict.\n"
     )

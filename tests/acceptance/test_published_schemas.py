@@ -121,6 +121,7 @@ def test_a_plan_with_every_action_follows_the_schema(bad_day: Callable[..., Tool
         "changed": 0,
         "removed": 1,
         "conflict": 1,
+        "leftOut": 0,
     }
     for name in ("saved.json", "shown.json"):
         assert (tool.folder / name).read_text(encoding="utf-8") == ended.stdout
