@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import _thread
-import contextlib
 import gc
 import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Final, NoReturn
+
+from personasync.cli.leaving import leave
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -27,19 +28,7 @@ def run() -> NoReturn:
         code = main(sys.argv[1:])
     except KeyboardInterrupt:  # before the command had begun to deal with it, or had just done so
         code = 130
-    _leave(code)
-
-
-def _leave(code: int) -> NoReturn:
-    """Exit at once: everything is written and closed, and only memory is left to tidy.
-
-    That takes a fifth of a short run, and would wait on a worker that was
-    left behind, or trip over it.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, OSError, ValueError):  # none, full or closed
-            stream.flush()
-    os._exit(code)
+    leave(code)
 
 
 def _interrupt_again(swallowed: UnraisableHookArgs) -> None:

@@ -220,6 +220,7 @@ class Conductor:
 
     def _go_on(self) -> None:
         self._receive(self._next_moment())
+        self._send()  # a place that has just become free need not wait for the append
         self._record()
         # A halt that came during the append is heeded before anything is sent.
         self._receive(-math.inf)

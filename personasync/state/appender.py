@@ -1,28 +1,19 @@
-"""Durable appends to one file from many threads, with one sync for all that arrive together."""
+"""Durable appends to one file by one writer."""
 
 from __future__ import annotations
 
 import errno
 import os
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 
 from personasync.state.durable import write_all
 
 
-@dataclass(slots=True)
-class _Ticket:
-    data: bytes
-    done: bool = False
-    error: OSError | None = None
-
-
 class Appender:
     """Appends to an existing file; every append is durable when it returns.
 
-    Threads that append while another is at the disk are written and synced
-    together by whichever comes first afterwards. Raises ``OSError`` on opening.
+    One thread appends. Raises ``OSError`` on opening.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,22 +21,34 @@ class Appender:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
         self._end = os.fstat(self._descriptor).st_size
         self._broken: OSError | None = None
-        self._waiting: list[_Ticket] = []
-        self._queue = threading.Lock()
+        # A run that was left at once may still be at the disk when its log is closed: a descriptor
+        # closed under it could be another file's by the time it writes.
         self._disk = threading.Lock()
 
     def append(self, data: bytes) -> None:
-        """Append whole lines. Raises ``OSError`` if they may not be durable."""
-        ticket = _Ticket(data)
-        with self._queue:
-            self._waiting.append(ticket)
+        """Write whole lines and sync them. Raises ``OSError`` if they may not be durable.
+
+        After a failure that may have left half a line, or a sync that failed,
+        every later append fails too.
+        """
         with self._disk:
-            if not ticket.done:
-                with self._queue:
-                    batch, self._waiting = self._waiting, []
-                self._write(batch)
-        if ticket.error is not None:
-            raise ticket.error
+            if self._broken is not None:
+                raise self._broken
+            # Until it has ended well it counts as interrupted, by whatever it may be.
+            self._broken = InterruptedError(errno.EINTR, "a write was interrupted")
+            try:
+                end = self._checked_end()
+                self._write_or_cut_back(data, end)
+                # A failed sync may have dropped what was written: a later one must not seem to
+                # save it.
+                os.fsync(self._descriptor)
+                self._check_still_there()
+            except OSError as error:
+                if self._broken is not None:
+                    self._broken = error
+                raise
+            self._end = end + len(data)
+            self._broken = None
 
     def intact(self) -> bool:
         """Whether the file is still there, and as long as the appends have made it."""
@@ -64,37 +67,6 @@ class Appender:
                 os.close(self._descriptor)
             except OSError:  # a sync told all that there was to tell
                 return
-
-    def _write(self, batch: list[_Ticket]) -> None:
-        """Write a batch and tell each of its tickets; whatever happens, none is left untold."""
-        error: OSError | None = _interrupted()
-        try:
-            self._write_durably(b"".join(ticket.data for ticket in batch))
-            error = None
-        except OSError as caught:
-            error = caught
-        finally:
-            for ticket in batch:
-                ticket.error = error
-                ticket.done = True
-
-    def _write_durably(self, data: bytes) -> None:
-        """Write and sync; after a failure that may have left half a line, nothing more."""
-        if self._broken is not None:
-            raise self._broken
-        self._broken = _interrupted()
-        try:
-            end = self._checked_end()
-            self._write_or_cut_back(data, end)
-            # A failed sync may have dropped what was written: a later one must not seem to save it.
-            os.fsync(self._descriptor)
-            self._check_still_there()
-        except OSError as error:
-            if self._broken is not None:
-                self._broken = error
-            raise
-        self._end = end + len(data)
-        self._broken = None
 
     def _write_or_cut_back(self, data: bytes, end: int) -> None:
         """Undo half a write, so that the next line does not join a torn one."""
@@ -122,7 +94,3 @@ class Appender:
             raise FileNotFoundError(
                 errno.ENOENT, "the file was replaced during the run", str(self._path)
             )
-
-
-def _interrupted() -> OSError:
-    return InterruptedError(errno.EINTR, "a write was interrupted")

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import stat
-import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -46,7 +45,6 @@ class FileStateLog:
         self._appender: Appender | None = None
         self.header: Header | None = None
         self._mended: tuple[str, ...] = ()
-        self._opening = threading.Lock()
 
     @property
     def location(self) -> str:
@@ -258,16 +256,15 @@ class FileStateLog:
         replace_file(self._path, whole)
 
     def _open(self) -> Appender:
-        with self._opening:  # several workers may append first
-            if self._appender is None:
-                if self.header is None:
-                    self.header = self._parse().header or self._begin()
-                if not _size(self._path):
-                    raise FileNotFoundError(
-                        errno.ENOENT, "the file was removed during the run", str(self._path)
-                    )
-                self._appender = Appender(self._path)
-            return self._appender
+        if self._appender is None:
+            if self.header is None:
+                self.header = self._parse().header or self._begin()
+            if not _size(self._path):
+                raise FileNotFoundError(
+                    errno.ENOENT, "the file was removed during the run", str(self._path)
+                )
+            self._appender = Appender(self._path)
+        return self._appender
 
     def _begin(self, header: Header | None = None) -> Header:
         header = header or self._new_header()
@@ -275,10 +272,9 @@ class FileStateLog:
         return header
 
     def _close(self) -> None:
-        with self._opening:
-            if self._appender is not None:
-                self._appender.close()
-                self._appender = None
+        if self._appender is not None:
+            self._appender.close()
+            self._appender = None
 
     def _new_header(self) -> Header:
         if self._api is None:

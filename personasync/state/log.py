@@ -67,8 +67,8 @@ class StateLog(Protocol):
     def append(self, entries: Sequence[Entry]) -> None:
         """Append entries; they are durable when this returns.
 
-        Needs the lock. Safe to call from several threads. Raises
-        ``StateWriteError`` if any of them may not be durable.
+        Needs the lock; one thread appends. Raises ``StateWriteError`` if any
+        of them may not be durable.
         """
 
     def compact(self) -> None:

@@ -15,6 +15,7 @@ from personasync.api.key import FILE_VARIABLE, KEY_VARIABLE, ApiKey, read_api_ke
 from personasync.cli import planfile
 from personasync.cli.console import Console, is_terminal
 from personasync.cli.group import Command
+from personasync.cli.leaving import leave
 from personasync.cli.options import (
     DURATION,
     RATE,
@@ -251,7 +252,7 @@ def _end(workspace: Workspace, account: Account, told: set[EventKind]) -> None:
     if account.failure is not None:
         tell_once_more(workspace.console, account, workspace.options, told)
     if account.abandoned:
-        _leave(account.exit_code)
+        leave(account.exit_code)
     if account.failure is not None and account.signal is None:
         raise account.failure
 
@@ -263,11 +264,3 @@ def _compact(console: Console, log: StateLog) -> None:
         console.complain(
             f"Warning: {error.message}. Every ID is recorded; only tidying the file up failed."
         )
-
-
-def _leave(code: int) -> None:
-    """Leave at once: a worker may still write to the log, so nothing is closed under it."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
-    os._exit(code)

@@ -1,11 +1,10 @@
-"""Appends: durable when they return, together when they come together, whole or not at all."""
+"""Appends: durable when they return, whole or not at all."""
 
 from __future__ import annotations
 
 import errno
 import os
 import threading
-import time
 
 import pytest
 
@@ -215,65 +214,24 @@ def test_a_close_that_fails_takes_nothing_back(file, monkeypatch):
     assert file.read_bytes() == b"start\none\n"
 
 
-class Crowd:
-    """Many threads that append at once; the first is held up at the disk until all are there."""
+def test_it_is_not_closed_under_an_append(appender, file, monkeypatch):
+    at_the_disk, go_on = threading.Event(), threading.Event()
+    fsync = os.fsync
 
-    def __init__(self, appender, monkeypatch, count=40, fail_at=()):
-        self.appender = appender
-        self.count = count
-        self.errors = {}
-        self.syncs = 0
-        fsync = os.fsync
+    def slow(descriptor):
+        at_the_disk.set()
+        go_on.wait(10)
+        fsync(descriptor)
 
-        def slow(descriptor):
-            self.syncs += 1
-            if self.syncs == 1:
-                deadline = time.monotonic() + 10
-                while len(appender._waiting) < count - 1 and time.monotonic() < deadline:
-                    time.sleep(0.001)
-            if self.syncs in fail_at:
-                raise OSError(errno.EIO, "sync")
-            fsync(descriptor)
-
-        monkeypatch.setattr(os, "fsync", slow)
-
-    def run(self):
-        first = threading.Thread(target=self._append, args=(0,))
-        first.start()
-        while not self.syncs:
-            time.sleep(0.001)
-        others = [threading.Thread(target=self._append, args=(n,)) for n in range(1, self.count)]
-        for thread in others:
-            thread.start()
-        for thread in (first, *others):
-            thread.join(20)
-            assert not thread.is_alive()
-
-    def _append(self, number):
-        try:
-            self.appender.append(b"line %03d\n" % number)
-        except OSError as error:
-            self.errors[number] = error
-
-
-def test_appends_that_come_together_share_a_sync(appender, file, monkeypatch):
-    crowd = Crowd(appender, monkeypatch)
-    crowd.run()
-    assert crowd.errors == {}
-    assert crowd.syncs == 2
-    lines = file.read_bytes().splitlines()[1:]
-    assert sorted(lines) == [b"line %03d" % number for number in range(crowd.count)]
-
-
-def test_a_sync_that_fails_fails_every_append_that_shares_it(appender, monkeypatch):
-    crowd = Crowd(appender, monkeypatch, fail_at=[2])
-    crowd.run()
-    assert sorted(crowd.errors) == list(range(1, crowd.count))
-    assert {error.errno for error in crowd.errors.values()} == {errno.EIO}
-
-
-def test_after_a_sync_that_failed_those_who_wait_fail_too(appender, monkeypatch):
-    crowd = Crowd(appender, monkeypatch, fail_at=[1])
-    crowd.run()
-    assert sorted(crowd.errors) == list(range(crowd.count))
-    assert crowd.syncs == 1
+    monkeypatch.setattr(os, "fsync", slow)
+    writer = threading.Thread(target=appender.append, args=(b"one\n",))
+    writer.start()
+    at_the_disk.wait(10)
+    closer = threading.Thread(target=appender.close)
+    closer.start()
+    go_on.set()
+    for thread in (writer, closer):
+        thread.join(10)
+    assert file.read_bytes() == b"start\none\n"
+    with pytest.raises(OSError):
+        appender.append(b"two\n")

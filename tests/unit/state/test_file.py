@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import stat
-import threading
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 
 from personasync.model.answer import KeptAnswer
 from personasync.model.errors import StateError, StateLockedError, StateWriteError
-from personasync.state import FileStateLog, LogContents, Status, fold, load_state
+from personasync.state import FileStateLog, LogContents, Status, load_state
 from personasync.state.codec import encode_entry, encode_header
 from tests.unit.state.samples import API, HEADER, created, entries, entry
 
@@ -79,17 +78,6 @@ class TestAppending:
             assert contents.entries == (entry(1), created(1))
             assert contents.fold().entries == {"audio-1": created(1)}
         assert load_state(path) == load_state(path, api=API) == contents.fold()
-
-    def test_many_threads_append_to_a_file_that_is_not_there_yet(self, log, path):
-        with log.lock():
-            threads = [
-                threading.Thread(target=log.append, args=([entry(number)],)) for number in range(30)
-            ]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-        assert fold(log.read().entries) == {f"audio-{n}": entry(n) for n in range(30)}
 
     def test_a_link_stays_a_link(self, path):
         link = path.with_name("link")
