@@ -134,7 +134,7 @@ def _tell(error: BaseException, session: Session) -> None:
 def _say_error(error: PersonasyncError, session: Session) -> None:
     from personasync.cli.console import Console
     from personasync.render.commands import HERE
-    from personasync.render.errors import render_error
+    from personasync.render.diagnostics import render_error
 
     workspace = session.workspace
     console, shell = (workspace.console, workspace.shell) if workspace else (Console(), HERE)

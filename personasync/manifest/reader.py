@@ -27,6 +27,7 @@ from personasync.manifest.values import (
     resolve_plain,
 )
 from personasync.model.diagnostics import Diagnostic, Place, Related, Severity
+from personasync.model.spelling import cut
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 """The largest document that is read: well above 100,000 personas."""
@@ -298,9 +299,9 @@ class _Builder:
         self._problem(
             "duplicate-key",
             event,
-            f"the key {_shown(key)} is given twice in one mapping",
+            f"the key {cut(key, 60)} is given twice in one mapping",
             hint="remove one of the two, or give it another key",
-            related=(Related(f"{_shown(key)} is first given here", first),),
+            related=(Related(f"{cut(key, 60)} is first given here", first),),
         )
         return _SKIPPED_KEY
 
@@ -422,7 +423,7 @@ class _Builder:
         self._problem(
             "wrong-tag",
             event,
-            f"{_shown(text)} is not what its tag !!{name} says",
+            f"{cut(text, 60)} is not what its tag !!{name} says",
             hint="remove the tag",
         )
         return BROKEN
@@ -433,7 +434,7 @@ class _Builder:
         self._problem(
             "unknown-tag",
             event,
-            f"the tag {_shown(shown)} is not known here",
+            f"the tag {cut(shown, 60)} is not known here",
             hint="remove the tag, or quote the text if it is meant to begin with '!'"
             if not tag.startswith("tag:yaml.org,2002:")
             else "remove the tag: only plain YAML data is read, and nothing is constructed",
@@ -527,7 +528,3 @@ def _parser(data: bytes) -> Any:
 
 def _span(start: Any, end: Any) -> Span:
     return (start.line + 1, start.column + 1, end.line + 1, end.column + 1)
-
-
-def _shown(text: str) -> str:
-    return text if len(text) <= 60 else text[:59] + "…"

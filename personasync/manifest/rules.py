@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from personasync.manifest.reader import Document
 from personasync.manifest.values import Map
 from personasync.manifest.words import shown
+from personasync.model.characters import SURROGATES, UNSEEN
 from personasync.model.contract import (
     DEFAULT_VOCAL_END,
     DEFAULT_VOCAL_START,
@@ -31,12 +32,11 @@ _IDS: Final = ("taskId", "audioId", "personaId")
 _TEXTS: Final = ("name", "description", "style")
 _API_DEFAULTS: Final = {"vocalStart": DEFAULT_VOCAL_START, "vocalEnd": DEFAULT_VOCAL_END}
 
-_UNPRINTABLE: Final = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff"
+_UNPRINTABLE: Final = f"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{SURROGATES}"
 _CONTROL: Final = re.compile(f"[{_UNPRINTABLE}\t\n\r]")
 _CONTROL_IN_PROSE: Final = re.compile(f"[{_UNPRINTABLE}\r]")
 _UNSEEN: Final = re.compile(
-    "[\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
-    "\u3164\ufeff\uffa0\U000e0000-\U000e007f]"
+    f"[{UNSEEN}\u115f\u1160\u17b4\u17b5\u3164\uffa0]"  # the others fill a place with nothing
     # A joiner belongs between letters or emoji of the scripts that need it.
     "|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
 )

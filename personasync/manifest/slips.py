@@ -11,6 +11,7 @@ import yaml
 
 from personasync.manifest.lines import pick_lines
 from personasync.model.diagnostics import Diagnostic, Place, Related, Severity
+from personasync.model.spelling import cut
 
 _WIDE_ENCODINGS: Final = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _LINE_SEPARATORS: Final = {
@@ -369,7 +370,7 @@ def _incomplete_entry(c: _Complaint, number: int, text: str) -> Diagnostic | Non
             1,
             "missing-space",
             "a space is missing after the colon",
-            f"write {_short(key)}: {_short(value)}",
+            f"write {cut(key)}: {cut(value)}",
         )
     stripped = text.strip()
     if ": " in text or stripped.endswith(":") or stripped[:1] in "-?\"'[{":
@@ -381,7 +382,7 @@ def _incomplete_entry(c: _Complaint, number: int, text: str) -> Diagnostic | Non
         len(stripped),
         "missing-colon",
         "a colon is missing after the key",
-        f"write {_short(key)}: {_short(value.strip())}".rstrip(),
+        f"write {cut(key)}: {cut(value.strip())}".rstrip(),
     )
 
 
@@ -415,7 +416,7 @@ def _after_quote(c: _Complaint) -> Diagnostic | None:
     )
     return c.here(
         "text-after-quote",
-        f"the text in quotes ended before {_short(c.rest.strip())}",
+        f"the text in quotes ended before {cut(c.rest.strip())}",
         hint,
         width=len(c.rest.rstrip()),
     )
@@ -432,7 +433,7 @@ def _after_bracket(c: _Complaint) -> Diagnostic | None:
         start + 1,
         len(value),
         "text-after-bracket",
-        f"an unquoted {value[:1]} begins a {what}, which ends before {_short(c.rest.strip())}",
+        f"an unquoted {value[:1]} begins a {what}, which ends before {cut(c.rest.strip())}",
         f"quote the whole value: {_quoted(value)}",
     )
 
@@ -610,12 +611,8 @@ def _spaces(count: int) -> str:
     return "1 space" if count == 1 else f"{count or 'no'} spaces"
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else text[:39] + "…"
-
-
 def _quoted(text: str) -> str:
     """Return the text in quotes, as it would be written in YAML."""
     if '"' in text and "'" not in text:
-        return f"'{_short(text)}'"
-    return '"' + _short(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return f"'{cut(text)}'"
+    return '"' + cut(text).replace("\\", "\\\\").replace('"', '\\"') + '"'

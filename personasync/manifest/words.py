@@ -12,6 +12,7 @@ from personasync.manifest.reader import Document
 from personasync.manifest.schemas import Violation, load_schema
 from personasync.manifest.values import BROKEN, Map, Odd, Oddity, Value, kind_of
 from personasync.model.diagnostics import Diagnostic, Place, Severity
+from personasync.model.spelling import cut
 from personasync.model.units import parse_duration
 
 Path = tuple[str | int, ...]
@@ -50,7 +51,7 @@ _ALIASES: Final = {
 
 def shown(text: str, limit: int = 40) -> str:
     """Return a text in quotes for a message, cut when it is long."""
-    return '"' + (text if len(text) <= limit else text[: limit - 1] + "…") + '"'
+    return f'"{cut(text, limit)}"'
 
 
 def dotted(path: Path) -> str:
@@ -164,7 +165,7 @@ def _unknown(document: Document, violation: Violation) -> Iterator[Diagnostic]:
                 hint = f"{meant} is given too; remove one of the two"
         yield _error(
             "unknown-field",
-            f"{dotted((*path, _cut(name)))} is not a field{inside or ' of a manifest'}",
+            f"{dotted((*path, cut(name)))} is not a field{inside or ' of a manifest'}",
             document.nth_key_place(mapping, index),
             hint or f"the fields are {', '.join(known)}",
         )
@@ -173,7 +174,7 @@ def _unknown(document: Document, violation: Violation) -> Iterator[Diagnostic]:
 def _elsewhere(name: str, value: Value, path: Path) -> str | None:
     """Return where a field belongs that stands in the wrong mapping."""
     if not path and isinstance(value, Map) and {"taskId", "audioId", "name"} & value.keys():
-        return f"if {_cut(name)} is a persona, indent it below personas:"
+        return f"if {cut(name)} is a persona, indent it below personas:"
     homes = {"settings": known_fields(("settings",)), "defaults": known_fields(("defaults",))}
     if path[:1] == ("personas",) and name in homes["settings"]:
         return f"{name} belongs under settings, for the whole manifest"
@@ -238,10 +239,10 @@ def _described(value: Value) -> str:
     if isinstance(value, str):
         return f"the text {shown(value)}"
     if isinstance(value, Odd):
-        return f"{kind_of(value)} ({_cut(value.text)})"
+        return f"{kind_of(value)} ({cut(value.text)})"
     if isinstance(value, bool) or value is None or isinstance(value, (dict, list)):
         return kind_of(value)
-    return f"the number {_cut(str(value))}"
+    return f"the number {cut(str(value))}"
 
 
 def _not_text(path: Path, value: Value, place: Place) -> Diagnostic:
@@ -293,7 +294,7 @@ def _as_number(text: str) -> str | None:
 
 
 def _odd_number(name: str, wanted: str, value: Odd, place: Place) -> Diagnostic:
-    text = _cut(value.text)
+    text = cut(value.text)
     if value.oddity is Oddity.TOO_LARGE:
         return _error("odd-number", f"{name} is too large a number", place)
     number = f"{value.meaning:g}" if value.meaning is not None else ""
@@ -393,7 +394,7 @@ def _range(document: Document, violation: Violation) -> Iterator[Diagnostic]:
         wanted = "0 or more seconds"
     yield _error(
         "out-of-range",
-        f"{dotted(path)} must be {wanted}, not {_cut(str(violation.value))}",
+        f"{dotted(path)} must be {wanted}, not {cut(str(violation.value))}",
         _place(document, path),
     )
 
@@ -405,10 +406,6 @@ def _version(document: Document, violation: Violation) -> Iterator[Diagnostic]:
         message = "version is empty"
     hint = "write version: 1, without quotes" if value == "1" else "write version: 1"
     yield _error("wrong-version", message, _place(document, violation.path), hint)
-
-
-def _cut(text: str, limit: int = 40) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 _EXPLANATIONS: Final[dict[str, Callable[[Document, Violation], Iterator[Diagnostic]]]] = {

@@ -1,4 +1,4 @@
-"""Words: what a misspelt one most likely means, and how many of a thing there are."""
+"""Words: what a misspelt one most likely means, how many of a thing there are, a long one cut."""
 
 from __future__ import annotations
 
@@ -23,3 +23,8 @@ def nearest(word: str, keys: Iterable[str]) -> str | None:
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """Return a number with its noun: ``1 persona``, ``1,200 personas``."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def cut(text: str, limit: int = 40) -> str:
+    """Return at most ``limit`` characters of a text, its end marked with ``…`` if it was cut."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,4 +1,4 @@
-"""Diagnostics as text for people, JSON for programs, and annotations for GitHub."""
+"""Diagnostics and errors as text for people, JSON for programs, and annotations for GitHub."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from personasync.model.diagnostics import Diagnostic, Place, Severity
+from personasync.model.errors import PersonasyncError
 from personasync.render.commands import HERE, Shell
-from personasync.render.github import workflow_command
-from personasync.render.layout import display_width
-from personasync.render.safe import printable
+from personasync.render.layout import Style, display_width, paint
+from personasync.render.safe import printable, workflow_command
 
 FORMAT: Final = "personasync.diagnostics/1"
 """What a JSON document of diagnostics says of itself; see schemas/diagnostics.schema.json."""
@@ -20,15 +20,14 @@ _BEFORE: Final = 40
 _LONGEST_MESSAGE: Final = 1000
 _TAB: Final = "    "
 
-_RESET: Final = "\x1b[0m"
 _STYLES: Final = {
-    Severity.ERROR: "\x1b[1;31m",
-    Severity.WARNING: "\x1b[1;33m",
-    "place": "\x1b[1m",
-    "message": "\x1b[1m",
-    "gutter": "\x1b[2m",
-    "related": "\x1b[36m",
-    "hint": "\x1b[1;36m",
+    Severity.ERROR: Style.BAD,
+    Severity.WARNING: Style.WARNING,
+    "place": Style.BOLD,
+    "message": Style.BOLD,
+    "gutter": Style.DIM,
+    "related": Style.CYAN,
+    "hint": Style.HINT,
 }
 
 _Paint = Callable[[str, str], str]
@@ -42,34 +41,29 @@ def render_text(
     Each begins with ``file:line:column: severity: message``, as compilers
     write it and editors understand it; an empty line parts them.
     """
-    paint = _painted if color else _plain
-    return "\n".join("\n".join(_block(d, paint, shell)) + "\n" for d in diagnostics)
+
+    def painted(style: str, text: str) -> str:
+        return paint(text, _STYLES[style], color)
+
+    return "\n".join("\n".join(_block(d, painted, shell)) + "\n" for d in diagnostics)
 
 
-def _plain(_: str, text: str) -> str:
-    return text
-
-
-def _painted(style: str, text: str) -> str:
-    return f"{_STYLES[style]}{text}{_RESET}"
-
-
-def _block(diagnostic: Diagnostic, paint: _Paint, shell: Shell) -> Iterator[str]:
+def _block(diagnostic: Diagnostic, painted: _Paint, shell: Shell) -> Iterator[str]:
     places = [diagnostic.place, *(related.place for related in diagnostic.related)]
     gutter = max(2, *(len(str(place.line)) for place in places if place is not None), 0)
-    where = f"{paint('place', _where(diagnostic.place) + ':')} " if diagnostic.place else ""
-    message = paint("message", printable(diagnostic.message, _LONGEST_MESSAGE))
-    yield f"{where}{paint(diagnostic.severity, diagnostic.severity + ':')} {message}"
+    where = f"{painted('place', _where(diagnostic.place) + ':')} " if diagnostic.place else ""
+    message = painted("message", printable(diagnostic.message, _LONGEST_MESSAGE))
+    yield f"{where}{painted(diagnostic.severity, diagnostic.severity + ':')} {message}"
     yield from _excerpt(
-        diagnostic.place, diagnostic.source, gutter, "^", diagnostic.severity, paint
+        diagnostic.place, diagnostic.source, gutter, "^", diagnostic.severity, painted
     )
     for related in diagnostic.related:
         message = printable(related.message, _LONGEST_MESSAGE)
-        yield f"  {paint('place', _where(related.place) + ':')} {message}"
-        yield from _excerpt(related.place, related.source, gutter, "-", "related", paint)
+        yield f"  {painted('place', _where(related.place) + ':')} {message}"
+        yield from _excerpt(related.place, related.source, gutter, "-", "related", painted)
     if diagnostic.hint is not None:
         hint = printable(shell.text(diagnostic.hint), _LONGEST_MESSAGE)
-        yield f"  {paint('hint', 'hint:')} {hint}"
+        yield f"  {painted('hint', 'hint:')} {hint}"
 
 
 def _where(place: Place) -> str:
@@ -78,7 +72,7 @@ def _where(place: Place) -> str:
 
 
 def _excerpt(
-    place: Place | None, source: str | None, gutter: int, mark: str, style: str, paint: _Paint
+    place: Place | None, source: str | None, gutter: int, mark: str, style: str, painted: _Paint
 ) -> Iterator[str]:
     """Yield the source line and the underline, as wide on a terminal as what it underlines."""
     if place is None or not place.line or source is None or not source.strip():
@@ -94,10 +88,10 @@ def _excerpt(
     marked = _shown(source[start : min(max(end, start + 1), last)])
     after = _shown(source[min(max(end, start + 1), last) : last].rstrip())
     after += "…" if last < len(source) else ""
-    bar = paint("gutter", f"{place.line:>{gutter + 1}} |")
+    bar = painted("gutter", f"{place.line:>{gutter + 1}} |")
     yield f"{bar} {before}{marked}{after}".rstrip()
-    underline = paint(style, mark * max(1, display_width(marked)))
-    yield f"{paint('gutter', ' ' * (gutter + 1) + ' |')} {' ' * display_width(before)}{underline}"
+    underline = painted(style, mark * max(1, display_width(marked)))
+    yield f"{painted('gutter', ' ' * (gutter + 1) + ' |')} {' ' * display_width(before)}{underline}"
 
 
 def _window(source: str, start: int) -> tuple[int, int]:
@@ -181,6 +175,25 @@ def _span_properties(place: Place | None) -> dict[str, str]:
         properties["col"] = str(place.column)
         properties["endColumn"] = str(place.end_column or place.column + 1)
     return properties
+
+
+def render_error(error: PersonasyncError, *, color: bool = False, shell: Shell = HERE) -> str:
+    """Return an error's diagnostics, its message and its next step."""
+    parts = []
+    if error.diagnostics:
+        parts.append(render_text(error.diagnostics, color=color, shell=shell))
+    parts.append(f"{paint('Error:', Style.BAD, color)} {printable(error.message)}")
+    if error.hint:
+        parts.append(f"  {printable(shell.text(error.hint))}")
+    return "\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def annotate_error(error: PersonasyncError, *, shell: Shell = HERE) -> str:
+    """Return an error and its diagnostics as GitHub's annotations."""
+    hint = shell.text(error.hint or "")
+    told = [printable(part) for part in (error.message, hint) if part]
+    annotation = workflow_command("error", {"title": "personasync"}, told)
+    return f"{render_github(error.diagnostics, shell=shell)}{annotation}\n"
 
 
 DIAGNOSTIC_FORMATS: Final[dict[str, Callable[..., str]]] = {

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 class Style(StrEnum):
@@ -20,6 +16,9 @@ class Style(StrEnum):
     GREEN = "32"
     YELLOW = "33"
     CYAN = "36"
+    BAD = "1;31"
+    WARNING = "1;33"
+    HINT = "1;36"
 
 
 def paint(text: str, style: Style, color: bool) -> str:

@@ -8,7 +8,6 @@ from typing import Final
 
 from personasync.plan.compute import ATTENTION, Plan
 from personasync.render.commands import HERE, Shell
-from personasync.render.github import workflow_command
 from personasync.render.layout import Style, display_width, pad, paint, shorten, wrap
 from personasync.render.rows import (
     Block,
@@ -20,7 +19,7 @@ from personasync.render.rows import (
     rows_of,
     summary_lines,
 )
-from personasync.render.safe import json_text, page, printable
+from personasync.render.safe import json_text, page, printable, workflow_command
 
 __all__ = [
     "FORMATS",

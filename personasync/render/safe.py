@@ -1,24 +1,23 @@
-"""Text of unknown origin, made safe for a terminal, a log and a single line."""
+"""Text of unknown origin, kept from being obeyed: the one place to look whether it is.
+
+What reads a text decides what could obey it. A terminal obeys control
+characters, a CI log some lines, a shell, a spreadsheet and a web page whatever
+is not quoted. Markdown's own signs are kept apart in ``render/markdown.py``,
+and HTML's by the template of ``render/catalogue.py``.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Mapping
+from typing import Final
 
-if TYPE_CHECKING:
-    pass
+from personasync.model.characters import CONTROLS, SURROGATES, UNSEEN
 
 _UNSAFE: Final = re.compile(
-    "["
-    "\x00-\x1f\x7f-\x9f"  # C0 and C1 controls: escape sequences start here
-    "\u00ad\u061c\u180e\u200b\u200e\u200f"  # soft hyphen, zero width space, direction marks
-    "\u2028-\u202e\u2060-\u206f\ufeff"  # line separators, bidi embeddings, overrides, isolates
-    "\ud800-\udfff\ufff9-\ufffb"  # lone surrogates (not encodable), interlinear annotations
-    "\U000e0000-\U000e007f"  # tag characters: whole sentences that nobody sees
-    "]"
+    f"[{CONTROLS}{SURROGATES}{UNSEEN}\ufff9-\ufffb]"  # the last: interlinear annotations
 )
 _STEERING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _STEERING_BUT_STYLES: Final = re.compile(
@@ -73,8 +72,6 @@ def _cut(text: str, limit: int) -> str:
 
 
 _COMMAND_AT_START: Final = re.compile(r"^(\s*)::")
-
-
 _COMMAND_ANYWHERE: Final = re.compile(r"##(?=\w*\[)")
 
 
@@ -101,6 +98,25 @@ def json_text(value: object, indent: int | None = None) -> str:
     """
     text = json.dumps(value, indent=indent, allow_nan=False)
     return _COMMAND_ANYWHERE.sub(r"#\\u0023", text)
+
+
+def workflow_command(name: str, properties: Mapping[str, str], message: Iterable[str]) -> str:
+    """Return one command, such as ``::warning file=personas.yaml::…``, without a newline.
+
+    ``message`` is given by lines. No text, whatever it holds, ends the command
+    or sets a property of it; control characters are the caller's to make
+    printable.
+    """
+    given = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
+    return f"::{name}{' ' if given else ''}{given}::{_data(chr(10).join(message))}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def shell_word(text: str) -> str:

@@ -126,7 +126,7 @@ def _annotating(workspace: Workspace, output_format: str) -> Iterator[None]:
         yield
     except PersonasyncError as error:
         if output_format == "github":
-            from personasync.render.errors import render_github
+            from personasync.render.diagnostics import annotate_error
 
-            workspace.console.result(render_github(error, shell=workspace.shell))
+            workspace.console.result(annotate_error(error, shell=workspace.shell))
         raise

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personasync.render.github import workflow_command
+from personasync.render.safe import workflow_command
 
 texts = st.text(max_size=30) | st.sampled_from(
     ["::error::", "a,b=c", "%0A", "%25", "\r\n::warning::x", "file=x", "a:b", "]"]
