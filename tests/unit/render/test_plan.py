@@ -243,7 +243,7 @@ def test_a_narrowed_plan_speaks_for_what_was_chosen(
 @pytest.mark.parametrize(("count", "commands"), [(10, 10), (11, 1)])
 def test_rows_of_one_trouble_are_explained_once(count: int, commands: int) -> None:
     lost = [entry(f"k{n}", f"a{n}", Status.CONFLICT) for n in range(count)]
-    kept = entry("kept", "b1", Status.CONFLICT, answer='{"personaId": "p-1"}')
+    kept = entry("kept", "b1", Status.CONFLICT, answer=KeptAnswer.of_text('{"personaId": "p-1"}'))
     personas = [persona(each.key, each.audio_id) for each in (*lost, kept)]
     lines = render_text(plan(personas, [*lost, kept]), width=200).splitlines()
     assert sum("its persona exists" in line for line in lines) == 2
