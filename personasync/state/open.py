@@ -41,13 +41,18 @@ def begin_shared(location: str, header: Header) -> None:
     Raises ``StateError`` where one is, or where none can be kept.
     """
     from personasync.state.locations import shared_location
-    from personasync.state.objects import open_bucket
 
     where = shared_location(location)
-    from personasync.state.background import SystemClock
-    from personasync.state.segments import begin
+    if where.scheme == "postgresql":
+        from personasync.state import postgres
 
-    begin(open_bucket(where), SystemClock(), where.text, header)
+        postgres.begin(where, header)
+        return
+    from personasync.state import segments
+    from personasync.state.background import SystemClock
+    from personasync.state.objects import open_bucket
+
+    segments.begin(open_bucket(where), SystemClock(), where.text, header)
 
 
 def _open_store(location: str) -> Store:
@@ -55,17 +60,18 @@ def _open_store(location: str) -> Store:
     from personasync.state.holder import this_holder
     from personasync.state.lease import RENEW_SECONDS
     from personasync.state.locations import shared_location
+
+    where = shared_location(location)
+    beside = partial(beating, every=RENEW_SECONDS)
+    if where.scheme == "postgresql":
+        from personasync.state.postgres import PostgresLog
+
+        return PostgresLog(where, SystemClock(), holder=this_holder, beating=beside)
     from personasync.state.objects import open_bucket
     from personasync.state.segments import SegmentLog
 
-    where = shared_location(location)
-    return SegmentLog(
-        open_bucket(where),
-        SystemClock(),
-        where.text,
-        holder=this_holder,
-        beating=partial(beating, every=RENEW_SECONDS),
-    )
+    bucket = open_bucket(where)
+    return SegmentLog(bucket, SystemClock(), where.text, holder=this_holder, beating=beside)
 
 
 def local_path(location: str) -> Path | None:

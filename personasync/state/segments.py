@@ -133,7 +133,7 @@ class SegmentLog:
         or misses a part of one.
         """
         with self._telling("read"):
-            reading = self._held or self._read()
+            reading = self._held if self._held and self.intact() else self._read()
             rescued = [entry for _name, entries in self._rescued(reading) for entry in entries]
             notes = list(reading.notes)
             if rescued:
@@ -205,6 +205,10 @@ class SegmentLog:
         except BucketError:
             return None
         return f"{self._location.partition('?')[0]}/{name}"
+
+    def intact(self) -> bool:
+        """Whether nobody but this run has written since it took the log."""
+        return self._closed is None
 
     def compact(self) -> None:
         """Add a snapshot where the next reading is worth it; nothing is deleted."""

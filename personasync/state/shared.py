@@ -19,6 +19,9 @@ class Store(StateLog, SelfRescuing, Protocol):
     def confirm(self) -> None:
         """Before something is sent: raise ``StateWriteError`` unless the log is surely ours."""
 
+    def intact(self) -> bool:
+        """Whether nobody but this run has written since it took the log."""
+
 
 class SharedLog:
     """A log in a store, with what a run on this machine could not bring there.
@@ -81,8 +84,8 @@ class SharedLog:
         return self._store.rescue(entries)
 
     def intact(self) -> bool:
-        """What a store has acknowledged, nothing but its own loss takes away."""
-        return True
+        """Whether nobody but this run has written since it took the log."""
+        return self._store.intact()
 
     def _rescued(self, contents: LogContents) -> tuple[list[RescueFile], list[Entry]]:
         """Return the rescue files of this machine, and those of their entries that are new."""

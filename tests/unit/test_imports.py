@@ -39,7 +39,7 @@ OUTSIDE: dict[str, set[str]] = {
     "api": {"requests", "urllib3"},
     "sandbox": set(),
     "plan": set(),
-    "state": {"filelock", "obstore"},
+    "state": {"filelock", "obstore", "psycopg"},
     "manifest": {"yaml", "jsonschema"},
     "model": set(),
 }
