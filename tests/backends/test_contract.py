@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from personasync.model.answer import KeptAnswer
 from personasync.model.errors import StateError, StateLockedError, StateWriteError
 from personasync.state import Entry, Holder, Origin, Status
 from personasync.state.log import Leased, SelfRescuing
@@ -27,7 +28,13 @@ def test_what_is_appended_is_what_others_read(place: Place) -> None:
     written = [
         entry(1),
         entry(1, "id-1", origin=Origin.APPLY, at="2026-11-22T10:00:00Z"),
-        entry(2, message=NASTY, answer=NASTY, code=-1, extra={"later": [1, {"a": None}]}),
+        entry(
+            2,
+            message=NASTY,
+            answer=KeptAnswer.of_text(NASTY),
+            code=-1,
+            extra={"later": [1, {"a": None}]},
+        ),
     ]
     log = place.open()
     with log.lock():
