@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from fnmatch import fnmatchcase
 from typing import Final
 
 from personasync.api.base_url import parse_base_url
@@ -114,6 +115,22 @@ def find(known: Sequence[Record], word: str, *, several: bool = False) -> Record
             hint=f"name one by its audioId in place of the key: {', '.join(audios)}{more}",
         )
     return found[0]
+
+
+def is_glob(word: str) -> bool:
+    """Whether a word of the command line stands for several keys."""
+    return any(sign in word for sign in "*?[")
+
+
+def matched(known: Iterable[Record], glob: str) -> list[Record]:
+    """Return the records whose keys a glob matches; raises ``PersonasyncError`` for none."""
+    found = [record for record in known if fnmatchcase(record.key, glob)]
+    if not found:
+        raise PersonasyncError(
+            f"no persona has a key like {glob!r}",
+            hint=NextStep("to see what is recorded: ", Command("state list")),
+        )
+    return found
 
 
 def unambiguous_name(known: Iterable[Record], record: Record) -> str:

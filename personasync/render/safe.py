@@ -120,8 +120,14 @@ def _property(text: str) -> str:
 
 
 def shell_word(text: str) -> str:
-    """Quote a text for a POSIX shell; control characters become bash's ``$'…'`` form."""
+    """Quote a text for a POSIX shell, on one line in which nothing steers a terminal.
+
+    What is not printable is left to ``printf``, which every such shell has.
+    """
     if printable(text) == text:
         return shlex.quote(text)
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"$'{printable(escaped)}'"
+    octal = (
+        f"\\{byte:03o}" if byte < 0x20 or byte > 0x7E or byte in b"%\\'" else chr(byte)
+        for byte in text.encode("utf-8", "surrogatepass")
+    )
+    return f"\"$(printf '{''.join(octal)}')\""

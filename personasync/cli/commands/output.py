@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import click
 
@@ -14,6 +14,8 @@ from personasync.cli.records import (
     apply_command,
     by_key,
     find,
+    is_glob,
+    matched,
     optional_manifest,
     records,
     unambiguous_name,
@@ -33,10 +35,11 @@ from personasync.state import Status
     epilog="\b\nExamples:\n"
     "  personasync output neon-siren           # the ID and a newline, nothing else\n"
     "  personasync output --format json\n"
-    "  source <(personasync output --format env)   # $PERSONA_NEON_SIREN\n"
+    "  personasync output 'neon-*' --format csv\n"
+    "  personasync output --format env > ids.sh && . ./ids.sh   # $PERSONA_NEON_SIREN\n"
     "  personasync output --require neon-siren --require velvet-baritone",
 )
-@click.argument("key", required=False, shell_complete=complete_key)
+@click.argument("keys", nargs=-1, metavar="[KEY]...", shell_complete=complete_key)
 @format_option(FORMATS)
 @option(
     "--require",
@@ -48,29 +51,43 @@ from personasync.state import Status
 @api_options
 @shared_options
 def command(
-    workspace: Workspace, key: str | None, output_format: str, require: tuple[str, ...]
+    workspace: Workspace, keys: tuple[str, ...], output_format: str, require: tuple[str, ...]
 ) -> int:
-    """Print recorded IDs for scripts: one, or all.
+    """Print recorded IDs for scripts: all, or those of the keys and globs that are named.
 
-    Where a key has had several audios, the manifest's current one counts.
+    One key alone is answered with its ID and nothing else, unless another
+    format is asked for. Where a key has had several audios, the manifest's
+    current one counts.
     """
     workspace.check_options()
     manifest = optional_manifest(workspace)
     state = workspace.read_state(any_api=True)
     known = records(manifest, state)
     apply = apply_command(workspace, state.header)
-    for name in require:
+    for name in (*require, *(key for key in keys if not is_glob(key))):
         _recorded_id(known, name, apply)
-    if key is not None:
-        workspace.console.result(render_id(_recorded_id(known, key, apply)))
+    if len(keys) == 1 and not is_glob(keys[0]) and output_format == "text":
+        workspace.console.result(render_id(_recorded_id(known, keys[0], apply)))
         return 0
-    outputs = [_output(record) for record in _current(workspace, known) if record.persona_id]
+    outputs = [_output(record) for record in _chosen(workspace, known, keys) if record.persona_id]
     if not outputs:
         workspace.console.say(f"No ID is recorded in {workspace.location}.")
     text = FORMATS[output_format](outputs)
     if text:
         workspace.console.result(text)
     return 0
+
+
+def _chosen(workspace: Workspace, known: Sequence[Record], keys: Sequence[str]) -> Iterable[Record]:
+    """Return what the keys name, each once; all that is current where there are none."""
+    current = list(_current(workspace, known)) if not keys or any(map(is_glob, keys)) else []
+    if not keys:
+        return current
+    found: dict[str, Record] = {}
+    for key in keys:
+        matching = [find(known, key)] if not is_glob(key) else matched(current, key)
+        found.update((record.audio_id, record) for record in matching)
+    return found.values()
 
 
 def _current(workspace: Workspace, known: Sequence[Record]) -> Iterator[Record]:

@@ -25,7 +25,7 @@ SHOWABLE = st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), min_siz
         ),
         (["-x"], {"options": ["--sandbox"]}, "personasync state show --sandbox -- -x"),
         (["$(reboot)"], {}, "personasync state show '$(reboot)'"),
-        (["a\nb"], {}, "personasync state show $'a\\nb'"),
+        (["a\nb"], {}, "personasync state show \"$(printf 'a\\012b')\""),
         ([], {}, "personasync state show"),
     ],
 )

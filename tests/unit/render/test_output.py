@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from personasync.model.cells import read_cell
 from personasync.model.errors import PersonasyncError
 from personasync.render.output import FORMATS, Output, render_env, render_id, variable_name
 
@@ -25,6 +26,11 @@ HOSTILE = Output("::error::k", "i\n::error::i", "a\x1b[31m", "##[group]t", "n\r\
             "key,personaId,audioId,taskId,name\n"
             'neon-siren,a1b2,audio-1,task-1,"Neon, the ""Siren"""\n'
             "velvet.2,c3d4,audio-2,,\n",
+        ),
+        ("map", '{\n  "neon-siren": "a1b2",\n  "velvet.2": "c3d4"\n}\n'),
+        (
+            "powershell",
+            "$env:PERSONA_NEON_SIREN = 'a1b2'\n$env:PERSONA_VELVET_2 = 'c3d4'\n",
         ),
         ("env", "PERSONA_NEON_SIREN=a1b2\nPERSONA_VELVET_2=c3d4\n"),
         (
@@ -56,10 +62,12 @@ def test_every_format_of_nothing() -> None:
         "csv": "key,personaId,audioId,taskId,name\n",
         "env": "",
         "json": "{}\n",
+        "map": "{}\n",
+        "powershell": "",
     }
 
 
-@pytest.mark.parametrize("name", sorted(FORMATS))
+@pytest.mark.parametrize("name", sorted({*FORMATS} - {"env", "powershell"}))
 def test_no_format_lets_a_text_steer_who_reads_it(name: str) -> None:
     text = FORMATS[name]([HOSTILE])
     assert "\x1b" not in text
@@ -82,7 +90,26 @@ def test_csv_is_read_back_as_it_was(cells: list[str]) -> None:
     cells = [cell for cell in cells if "##" not in cell and "::" not in cell and cell.isprintable()]
     row = [*cells, *["x"] * (5 - len(cells))]
     _header, read = csv.reader(io.StringIO(FORMATS["csv"]([Output(*row)])))
-    assert read == row
+    assert list(map(read_cell, read)) == row
+
+
+def test_a_cell_is_no_formula() -> None:
+    name = '=HYPERLINK("http://evil.example","x")'
+    row = FORMATS["csv"]([Output("k", "-1+1", "@a", "+t", name)]).splitlines()[1]
+    assert row == 'k,\'-1+1,\'@a,\'+t,"\'=HYPERLINK(""http://evil.example"",""x"")"'
+
+
+@pytest.mark.parametrize("name", ["env", "powershell"])
+@pytest.mark.parametrize("persona_id", ["a\nb", "a b", "", "i\x1b", "é", "x" * 300])
+def test_a_shell_is_given_nothing_that_is_no_id(name: str, persona_id: str) -> None:
+    with pytest.raises(PersonasyncError, match="what the state has for 'k' is no ID"):
+        FORMATS[name]([Output("k", persona_id, "a", None, None)])
+
+
+def test_a_quote_ends_no_word_of_powershell() -> None:
+    assert FORMATS["powershell"]([Output("k", "a';b", "a", None, None)]) == (
+        "$env:PERSONA_K = 'a'';b'\n"
+    )
 
 
 def test_one_id_is_raw() -> None:

@@ -99,3 +99,55 @@ def test_a_manifest_that_cannot_be_read_is_an_error(cli: Cli) -> None:
     ended = cli("output", "p-000")
     assert (ended.code, ended.stdout) == (1, "")
     assert "personas.yaml:" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (["a-1"], "id-1\n"),
+        (["a-1", "--format", "map"], '{\n  "a-1": "id-1"\n}\n'),
+        (["a-1", "--format", "env"], "PERSONA_A_1=id-1\n"),
+        (["a-2", "b-3"], "a-2\tid-2\nb-3\tid-3\n"),
+        (["b-3", "a-2", "b-3"], "b-3\tid-3\na-2\tid-2\n"),
+        (["a-*"], "a-1\tid-1\na-2\tid-2\n"),
+        (["[ab]-[23]", "a-1"], "a-2\tid-2\nb-3\tid-3\na-1\tid-1\n"),
+        (["audio-3", "--format", "map"], '{\n  "b-3": "id-3"\n}\n'),
+    ],
+)
+def test_several_keys_and_every_format(cli: Cli, args: list[str], text: str) -> None:
+    keys = {1: "a-1", 2: "a-2", 3: "b-3"}
+    cli.record(*(Entry(f"audio-{n}", keys[n], Status.CREATED, f"id-{n}") for n in keys))
+    assert (cli("output", *args).code, cli("output", *args).stdout) == (0, text)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["a", "nothing"], "Error: no persona has the key 'nothing'"),
+        (["x*"], "Error: no persona has a key like 'x*'"),
+        (["a", "lost", "--format", "json"], "Error: there is no ID for 'lost'"),
+    ],
+)
+def test_a_key_that_gives_no_id_prints_none_at_all(cli: Cli, args: list[str], said: str) -> None:
+    cli.record(
+        Entry("audio-0", "a", Status.CREATED, "id-0"), Entry("audio-1", "lost", Status.CONFLICT)
+    )
+    ended = cli("output", *args)
+    assert (ended.code, ended.stdout) == (1, "")
+    assert said in ended.stderr
+
+
+def test_a_format_for_a_whole_job_is_heeded_where_it_is_known(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.manifest(1)
+    cli.record(Entry("audio-000", "p-000", Status.CREATED, "id-0"))
+    monkeypatch.setenv("PERSONASYNC_FORMAT", "github")
+    assert cli("output", "p-000").stdout == "id-0\n"
+    assert cli("plan").stdout.startswith("::notice")
+    assert cli("output", "--format", "github").code == 64
+    monkeypatch.setenv("PERSONASYNC_FORMAT", "csv")
+    assert cli("output").stdout.startswith("key,personaId")
+    assert cli("plan").stdout == "No changes. Every persona in the manifest is recorded.\n"
+    monkeypatch.setenv("PERSONASYNC_FORMAT", "xml")
+    assert cli("output").code == 64
