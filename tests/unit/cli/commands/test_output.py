@@ -141,7 +141,8 @@ def test_a_format_for_a_whole_job_is_heeded_where_it_is_known(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cli.manifest(1)
-    cli.record(Entry("audio-000", "p-000", Status.CREATED, "id-0"))
+    api = "https://apibox.erweima.ai"
+    cli.record(Entry("audio-000", "p-000", Status.CREATED, "id-0"), api=api)
     monkeypatch.setenv("PERSONASYNC_FORMAT", "github")
     assert cli("output", "p-000").stdout == "id-0\n"
     assert cli("plan").stdout.startswith("::notice")
