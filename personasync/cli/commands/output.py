@@ -36,7 +36,7 @@ from personasync.state import Status
     "  personasync output neon-siren           # the ID and a newline, nothing else\n"
     "  personasync output --format json\n"
     "  personasync output 'neon-*' --format csv\n"
-    "  personasync output --format env > ids.sh && . ./ids.sh   # $PERSONA_NEON_SIREN\n"
+    "  personasync output --format env > ids.sh    # $PERSONA_NEON_SIREN\n"
     "  personasync output --require neon-siren --require velvet-baritone",
 )
 @click.argument("keys", nargs=-1, metavar="[KEY]...", shell_complete=complete_key)
