@@ -11,6 +11,8 @@ from typing import Final, TextIO
 
 import click
 
+from personasync.model.errors import PersonasyncError
+from personasync.model.steps import NextStep, Option
 from personasync.render.safe import defuse, tame
 
 _PLAIN_WIDTH: Final = 100
@@ -66,6 +68,25 @@ class Console:
     def shows_progress(self) -> bool:
         """Whether there is someone watching a bar move."""
         return not self.quiet and is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
+
+
+def approve(console: Console, question: str, *, to: str) -> None:
+    """Ask on a terminal whether to do something; raises unless the answer is ``yes``."""
+    if not is_terminal(sys.stdin):
+        raise PersonasyncError(
+            "nobody can be asked: standard input is not a terminal",
+            hint=NextStep("say ", Option("auto-approve"), f" to {to} without being asked"),
+        )
+    console.complain(f"{question} Only 'yes' will be accepted.")
+    click.echo("  Answer: ", nl=False, err=True)
+    answer = ""
+    try:
+        answer = sys.stdin.readline()
+    finally:
+        if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D: what comes next begins its own line
+            console.complain("")
+    if answer.strip() != "yes":
+        raise PersonasyncError("not approved; nothing was changed")
 
 
 def wants_color(stream: TextIO | None, environment: Mapping[str, str]) -> bool:

@@ -74,17 +74,25 @@ def _checked_state(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> str | None:
     """Refuse what cannot be a state, and a password in an option, which a process list shows."""
-    if value is None:
-        return None
-    from personasync.state.open import local_path  # not every command has one
+    if value is not None:
+        from personasync.state.open import local_path  # not every command has one
 
-    if local_path(value) is None:
+        local_path(value)
+    if context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE:
+        refuse_secret(context, parameter, value)
+    return value
+
+
+def refuse_secret(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> str | None:
+    """Refuse a password in what a process list shows to every user of the machine."""
+    if value is not None and "://" in value:
         from personasync.state.locations import has_secret
 
-        given = context.get_parameter_source(parameter.name or "")
-        if given is ParameterSource.COMMANDLINE and has_secret(value):
+        if has_secret(value):
             raise UsageError(
-                "--state must not carry a password: the process list would show it",
+                "a state's location must not carry a password here: the process list shows it",
                 hint="give it in the environment: PGPASSWORD, ~/.pgpass or PERSONASYNC_STATE",
             )
     return value

@@ -45,6 +45,10 @@ class StateError(PersonasyncError):
     """The state cannot be read or does not belong to this use of it."""
 
 
+class NoStateError(StateError):
+    """There is no state where one was looked for."""
+
+
 class StateWriteError(StateError):
     """The state could not be written; what was to be appended is not durable."""
 

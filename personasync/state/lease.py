@@ -284,13 +284,15 @@ def _refuses(put: Callable[[], object]) -> bool:
     return False
 
 
-def unlock(bucket: Bucket, found: Found) -> bool:
-    """Free a state whoever holds it: that one is fenced, and rescues. False if it has stirred."""
-    lease = decode(found.data)
-    free = Lease(uuid.uuid4().hex, lease.seq if lease else 0, None, utc_now()).encode()
-    try:
-        bucket.replace(NAME, free, found.version)
-    except UnclearError:
-        again = bucket.get(NAME)
-        return again is not None and again.data == free
-    return True
+def free(bucket: Bucket, clock: Clock) -> None:
+    """Free a state, whoever holds it. Raises ``BucketError``."""
+
+    def freed() -> None:
+        found = bucket.get(NAME)
+        lease = decode(found.data) if found else None
+        if found is None or (lease is not None and lease.holder is None):
+            return
+        data = Lease(uuid.uuid4().hex, lease.seq if lease else 0, None, utc_now()).encode()
+        bucket.replace(NAME, data, found.version)
+
+    patiently(clock, freed, _RELEASE_SECONDS)

@@ -32,7 +32,7 @@ def open_log(location: str, *, api: str | None) -> StateLog:
         return FileStateLog(path, api=api)
     from personasync.state.shared import SharedLog  # a state in a file needs none of this
 
-    return SharedLog(_open_store(location), api=api)
+    return SharedLog(open_store(location), api=api)
 
 
 def begin_shared(location: str, header: Header) -> None:
@@ -55,7 +55,8 @@ def begin_shared(location: str, header: Header) -> None:
     segments.begin(open_bucket(where), SystemClock(), where.text, header)
 
 
-def _open_store(location: str) -> Store:
+def open_store(location: str) -> Store:
+    """Return the store of a shared state; nothing is touched yet."""
     from personasync.state.background import SystemClock, beating
     from personasync.state.holder import this_holder
     from personasync.state.lease import RENEW_SECONDS

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from personasync.model.errors import StateError, StateWriteError
+from personasync.model.errors import NoStateError, StateError, StateWriteError
 from personasync.model.steps import Command, NextStep
 from personasync.state.background import Call
 from personasync.state.bucket import BucketError, Clock, RefusedError, UnclearError, patiently
@@ -296,6 +296,25 @@ class PostgresLog:
         """Whether nobody else has written: not after a failover that lost rows either."""
         return self._lost is None
 
+    def verify(self) -> str:
+        """Check every row from the first; say what there is. Raises ``StateError``."""
+        contents = self.read()
+        return f"{len(contents.entries)} rows, each in its place"
+
+    def held(self) -> tuple[Holder | None, str | None] | None:
+        """Return who holds the state, and their last sign of life; ``None`` if nobody does."""
+        with self._telling("read"), self._connected():
+            (found,) = patiently(self._clock, lambda: self._run(_HELD))
+        if not found:
+            raise self._no_state()
+        text, at, alive = found[0]
+        return (_decode_holder(text), at) if text and alive is not None else None
+
+    def unlock(self) -> None:
+        """Take the state from whoever holds it: they are fenced off, and rescue what they have."""
+        with self._telling("unlock"), self._connected():
+            patiently(self._clock, lambda: self._run(_UNLOCK))
+
     @contextmanager
     def _connected(self) -> Iterator[None]:
         """Close the connection after the outermost use of it."""
@@ -464,7 +483,7 @@ class PostgresLog:
         )
 
     def _no_state(self) -> StateError:
-        return StateError(
+        return NoStateError(
             f"there is no state at {self._location}",
             hint=NextStep("begin one: ", Command("state init", (self._location,))),
         )
@@ -574,6 +593,13 @@ UPDATE {{state}} SET epoch = epoch + 1, holder = %(holder)s,
   RETURNING epoch, seq;
 SELECT holder, to_char((lease_until - {_LEASE}) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
   epoch, seq, layout FROM {{state}} WHERE state = %(state)s
+"""
+_HELD: Final = f"""
+SELECT holder, to_char((lease_until - {_LEASE}) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+  lease_until FROM {{state}} WHERE state = %(state)s
+"""
+_UNLOCK: Final = """
+UPDATE {state} SET epoch = epoch + 1, holder = NULL, lease_until = NULL WHERE state = %(state)s
 """
 _RENEW: Final = f"""
 UPDATE {{state}} SET lease_until = clock_timestamp() + {_LEASE}

@@ -25,7 +25,7 @@ from io import BytesIO
 from typing import Final, NoReturn
 
 from personasync.model.clock import new_run
-from personasync.model.errors import StateError, StateWriteError
+from personasync.model.errors import NoStateError, StateError, StateWriteError
 from personasync.model.steps import Command, NextStep
 from personasync.state import lease
 from personasync.state.bucket import (
@@ -218,7 +218,57 @@ class SegmentLog:
         with self._telling("write a snapshot of"):
             self._put_snapshot(reading)
 
+    def verify(self) -> str:
+        """Check every segment from the first, and every snapshot against them; say what there is.
+
+        Raises ``StateError`` naming the first object that is not as it should be.
+        """
+        with self._telling("read"):
+            reading = self._read()  # what anybody would see, the lock's word on the end included
+            whole = _Reading(reading.header)
+            snapshots = sorted(self._names("snapshots/", _SNAPSHOT))
+            for seq in snapshots:
+                self._read_on(whole, seq, look=False)
+                self._check_snapshot(seq, whole)
+            self._read_on(whole, reading.seq)
+            rescued = sum(len(entries) for _name, entries in self._rescued(whole))
+        return (
+            f"{whole.seq} segments with {len(whole.entries)} entries, {len(snapshots)} snapshots,"
+            f" {rescued} rescued entries to be taken in"
+        )
+
+    def held(self) -> tuple[Holder | None, str | None] | None:
+        """Return who holds the state, and their last sign of life; ``None`` if nobody does."""
+        with self._telling("read"):
+            found = self._get(lease.NAME)
+        if found is None:
+            self.read()  # nobody holds what is not there
+            return None
+        known = lease.decode(found.data)
+        if known is None:
+            return None, None
+        return (known.holder, known.at) if known.holder else None
+
+    def unlock(self) -> None:
+        """Take the state from whoever holds it: they are fenced off, and rescue what they have."""
+        with self._telling("unlock"):
+            lease.free(self._bucket, self._clock)
+        with self.lock():
+            return
+
     # Reading.
+
+    def _check_snapshot(self, seq: int, whole: _Reading) -> None:
+        found = self._get(snapshot_name(seq))
+        try:
+            if found is None:
+                raise ValueError("it is not there")
+            snapshot = decode_snapshot(found.data)
+        except ValueError as error:
+            self._damaged(snapshot_name(seq), str(error))
+        same = fold(snapshot.entries) == fold(whole.entries) and snapshot.digest == whole.digest
+        if not same or set(snapshot.taken) != whole.taken or snapshot.seq != seq:
+            self._damaged(snapshot_name(seq), "it is not what its segments add up to")
 
     def _read(self) -> _Reading:
         snapshots = self._names("snapshots/", _SNAPSHOT)
@@ -268,14 +318,14 @@ class SegmentLog:
             )
         return _Reading(header, notes=notes)
 
-    def _read_on(self, reading: _Reading, listed: int) -> None:
+    def _read_on(self, reading: _Reading, listed: int, *, look: bool = True) -> None:
         """Read the segments that were listed, then look for more until one is missing."""
         wanted = range(reading.seq + 1, listed + 1)
         for seq, found in zip(wanted, self._get_many(map(segment_name, wanted)), strict=True):
             if found is None:
                 self._missing(segment_name(seq))
             self._take(reading, found.data)
-        while (found := self._get(segment_name(reading.seq + 1))) is not None:
+        while look and (found := self._get(segment_name(reading.seq + 1))) is not None:
             self._take(reading, found.data)
 
     def _take(self, reading: _Reading, data: bytes) -> None:
@@ -451,7 +501,7 @@ class SegmentLog:
                 f"the state {self._location} has lost its {BEGINNING}",
                 hint="put the object back, from the bucket's versions or a copy",
             )
-        return StateError(
+        return NoStateError(
             f"there is no state at {self._location}",
             hint=NextStep("begin one: ", Command("state init", (self._location,))),
         )

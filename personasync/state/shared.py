@@ -22,6 +22,15 @@ class Store(StateLog, SelfRescuing, Protocol):
     def intact(self) -> bool:
         """Whether nobody but this run has written since it took the log."""
 
+    def verify(self) -> str:
+        """Check all that is there; say what there is, or raise ``StateError``."""
+
+    def held(self) -> tuple[Holder | None, str | None] | None:
+        """Return who holds the log, and their last sign of life; ``None`` if nobody does."""
+
+    def unlock(self) -> None:
+        """Take the log from whoever holds it; raises ``StateError``."""
+
 
 class SharedLog:
     """A log in a store, with what a run on this machine could not bring there.
@@ -30,23 +39,23 @@ class SharedLog:
     """
 
     def __init__(self, store: Store, *, api: str | None) -> None:
-        self._store = store
+        self.store = store
         self._api = api
         self._mended: tuple[str, ...] = ()
 
     @property
     def location(self) -> str:
         """The URL, without secrets."""
-        return self._store.location
+        return self.store.location
 
     @property
     def header(self) -> Header | None:
         """The header, as far as it has been read."""
-        return self._store.header
+        return self.store.header
 
     def read(self) -> LogContents:
         """Return all that the store holds, and what was rescued from it to this machine."""
-        contents = self._store.read()
+        contents = self.store.read()
         self._check_api(contents.header)
         _files, new = self._rescued(contents)
         notes = (*self._mended, *contents.notes, *_notes(len(new), self.location))
@@ -57,35 +66,35 @@ class SharedLog:
         self, *, timeout: float = 0.0, on_wait: Callable[[Holder | None], None] | None = None
     ) -> Iterator[None]:
         """Hold the store against other writers, and first take in what was rescued."""
-        with self._store.lock(timeout=timeout, on_wait=on_wait):
-            contents = self._store.read()
+        with self.store.lock(timeout=timeout, on_wait=on_wait):
+            contents = self.store.read()
             self._check_api(contents.header)
             files, new = self._rescued(contents)
             if new:
-                self._store.append(new)
+                self.store.append(new)
             remove(files)
             self._mended = tuple(_notes(len(new), self.location))
             yield
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Append entries; they are durable in the store when this returns."""
-        self._store.append(entries)
+        self.store.append(entries)
 
     def compact(self) -> None:
         """Let the next reading be cheaper; nothing is deleted."""
-        self._store.compact()
+        self.store.compact()
 
     def confirm(self) -> None:
         """Before something is sent: raise ``StateWriteError`` unless the log is surely ours."""
-        self._store.confirm()
+        self.store.confirm()
 
     def rescue(self, entries: Sequence[Entry]) -> str | None:
         """Keep entries in the same store; ``None`` if that failed."""
-        return self._store.rescue(entries)
+        return self.store.rescue(entries)
 
     def intact(self) -> bool:
         """Whether nobody but this run has written since it took the log."""
-        return self._store.intact()
+        return self.store.intact()
 
     def _rescued(self, contents: LogContents) -> tuple[list[RescueFile], list[Entry]]:
         """Return the rescue files of this machine, and those of their entries that are new."""

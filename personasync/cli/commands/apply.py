@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import click
 
 from personasync.api.key import FILE_VARIABLE, KEY_VARIABLE, ApiKey, read_api_key
 from personasync.cli import planfile
-from personasync.cli.console import Console, is_terminal
+from personasync.cli.console import Console, approve
 from personasync.cli.group import Command
 from personasync.cli.leaving import leave
 from personasync.cli.options import (
@@ -34,7 +33,7 @@ from personasync.cli.session import remember
 from personasync.cli.workspace import Workspace
 from personasync.engine import DEFAULT_RATE, ApplyOptions, PersonaApi, apply
 from personasync.engine.events import Account, EventKind
-from personasync.model.errors import ConfigurationError, PersonasyncError, StateError, UsageError
+from personasync.model.errors import ConfigurationError, StateError, UsageError
 from personasync.model.outcome import Outcome
 from personasync.model.persona import Manifest, PersonaRequest, Settings
 from personasync.model.units import Rate
@@ -144,7 +143,11 @@ def command(
             selection.refuse_unsafe(plan)
             with _api(workspace, manifest, plan, timeouts) as api:
                 if plan.applicable and not auto_approve:
-                    _ask(console)
+                    approve(
+                        console,
+                        "Apply this plan? Each audio can make a persona only once.",
+                        to="apply",
+                    )
                 with listening(console, output_format, workspace.options, told) as listener:
                     account = apply(plan, log=log, api=api, options=options, listener=listener)
                 _end(workspace, account, told)
@@ -209,27 +212,6 @@ def _require_key() -> ApiKey:
             " or rehearse without one: personasync apply --sandbox",
         )
     return key
-
-
-def _ask(console: Console) -> None:
-    """Ask before anything is spent; raises unless the answer is ``yes``."""
-    if not is_terminal(sys.stdin):
-        raise PersonasyncError(
-            "nobody can be asked: standard input is not a terminal",
-            hint="say --auto-approve to apply without being asked",
-        )
-    console.complain(
-        "Apply this plan? Each audio can make a persona only once. Only 'yes' will be accepted."
-    )
-    click.echo("  Answer: ", nl=False, err=True)
-    answer = ""
-    try:
-        answer = sys.stdin.readline()
-    finally:
-        if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D: what comes next begins its own line
-            console.complain("")
-    if answer.strip() != "yes":
-        raise PersonasyncError("not approved; nothing was changed")
 
 
 def _options(

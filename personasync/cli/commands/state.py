@@ -10,6 +10,12 @@ from typing import Final, TypeAlias
 
 import click
 
+from personasync.cli.commands.state_places import (
+    copy_command,
+    init_command,
+    unlock_command,
+    verify_command,
+)
 from personasync.cli.completion import complete_recorded_key
 from personasync.cli.group import Group
 from personasync.cli.options import api_options, format_option, lock_option, option, shared_options
@@ -302,3 +308,7 @@ def _entry_of(record: Record) -> Entry:
     if record.entry is None:
         raise AssertionError("a record of the state has an entry")
     return record.entry
+
+
+for _command in (init_command, copy_command, verify_command, unlock_command):
+    command.add_command(_command)

@@ -1,0 +1,106 @@
+"""``personasync state init``, ``copy``, ``verify`` and ``unlock``: a state as a whole."""
+
+from __future__ import annotations
+
+import click
+
+from personasync.cli.console import approve
+from personasync.cli.group import Command as HelpedCommand
+from personasync.cli.options import api_options, option, refuse_secret, shared_options
+from personasync.cli.workspace import Workspace
+from personasync.render.safe import printable, shell_word
+from personasync.state import places
+from personasync.state.open import open_log
+
+
+@click.command(
+    "init",
+    cls=HelpedCommand,
+    epilog="\b\nExamples:\n"
+    "  personasync state init s3://voices/team\n"
+    "  personasync state init postgresql://ann@db.example.com/voices",
+)
+@click.argument("location", required=False, metavar="[FILE|URL]", callback=refuse_secret)
+@api_options
+@shared_options
+def init_command(workspace: Workspace, location: str | None) -> int:
+    """Begin a state where none is: in a file, an object store or PostgreSQL.
+
+    A shared state is begun once; a file needs this only to begin anew.
+    """
+    workspace.check_options()
+    place = location or workspace.state or workspace.location
+    places.begin(place, workspace.api)
+    shown = open_log(place, api=None).location
+    workspace.console.result(f"A state of {workspace.api} begins at {printable(shown)}.")
+    workspace.console.say(f"To use it: export PERSONASYNC_STATE={shell_word(shown)}")
+    return 0
+
+
+@click.command(
+    "copy",
+    cls=HelpedCommand,
+    epilog="\b\nExamples:\n"
+    "  personasync state copy personas.state.jsonl s3://voices/team\n"
+    "  personasync state copy s3://voices/team postgresql://ann@db.example.com/voices",
+)
+@click.argument("source", metavar="FROM", callback=refuse_secret)
+@click.argument("target", metavar="TO", callback=refuse_secret)
+@shared_options
+def copy_command(workspace: Workspace, source: str, target: str) -> int:
+    """Copy a state to another place, of any kind; FROM stays as it is.
+
+    TO holds no state yet, or an earlier copy of this one. What both add up to
+    is compared in the end.
+    """
+    copied = places.copy(source, target)
+    shown = open_log(target, api=None).location
+    entries = "1 entry" if copied.appended == 1 else f"{copied.appended} entries"
+    workspace.console.say(
+        f"Copied {entries} to {printable(shown)}; it adds up to the same, {copied.known} audios."
+    )
+    workspace.console.result(f"export PERSONASYNC_STATE={shell_word(shown)}")
+    return 0
+
+
+@click.command(
+    "verify",
+    cls=HelpedCommand,
+    epilog="\b\nExample:\n  personasync state verify --state s3://voices/team",
+)
+@shared_options
+def verify_command(workspace: Workspace) -> int:
+    """Check every part of the state from the first; exits 1 where one is not as it should be."""
+    found = places.verify(workspace.state or workspace.location)
+    workspace.console.result(f"{printable(workspace.location)}: all is well: {found}.")
+    return 0
+
+
+@click.command(
+    "unlock",
+    cls=HelpedCommand,
+    epilog="\b\nExample:\n  personasync state unlock --state s3://voices/team",
+)
+@option("--auto-approve", is_flag=True, environment=False, help="Do not ask.")
+@shared_options
+def unlock_command(workspace: Workspace, auto_approve: bool) -> int:
+    """Take a shared state from whoever holds it.
+
+    Safe at any time: a run that is still alive sends nothing new, and what it
+    cannot record any more is rescued and taken in by the next run.
+    """
+    place, shown = workspace.state or workspace.location, printable(workspace.location)
+    held = places.held(place)
+    if held is None:
+        workspace.console.result(f"Nobody holds the state {shown}; nothing was changed.")
+        return 0
+    holder, at = held
+    who = printable(str(holder)) if holder else "somebody unknown"
+    workspace.console.complain(
+        f"The state {shown} is held by {who}; last sign of life: {printable(at or 'unknown')}."
+    )
+    if not auto_approve:
+        approve(workspace.console, "Take it from them?", to="unlock")
+    places.unlock(place)
+    workspace.console.result(f"The state {shown} is free.")
+    return 0
