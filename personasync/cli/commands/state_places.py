@@ -42,7 +42,7 @@ def init_command(workspace: Workspace, location: str | None) -> int:
     cls=HelpedCommand,
     epilog="\b\nExamples:\n"
     "  personasync state copy personas.state.jsonl s3://voices/team\n"
-    "  personasync state copy s3://voices/team postgresql://ann@db.example.com/voices",
+    "  personasync state copy s3://voices/team postgresql://ann@db/voices",
 )
 @click.argument("source", metavar="FROM", callback=refuse_secret)
 @click.argument("target", metavar="TO", callback=refuse_secret)
