@@ -13,9 +13,9 @@ from personasync.model.characters import SURROGATES, UNSEEN
 from personasync.model.contract import (
     DEFAULT_VOCAL_END,
     DEFAULT_VOCAL_START,
+    PLAIN_ID,
     is_persona_id,
     is_placeholder,
-    is_plain_id,
 )
 from personasync.model.diagnostics import Diagnostic, Place, Related, Severity
 
@@ -29,6 +29,7 @@ SHORT_DESCRIPTION: Final = 15
 """Characters; a shorter description can hardly capture a style."""
 
 _IDS: Final = ("taskId", "audioId", "personaId")
+_is_plain_id: Final = PLAIN_ID.fullmatch
 _TEXTS: Final = ("name", "description", "style")
 _API_DEFAULTS: Final = {"vocalStart": DEFAULT_VOCAL_START, "vocalEnd": DEFAULT_VOCAL_END}
 
@@ -85,7 +86,7 @@ def entry_problems(entry: Entry) -> Iterator[Diagnostic]:
     ids = [fields[field] for field in _IDS if field in fields]
     if len(set(ids)) < len(ids):
         yield from _same_ids(entry)
-    if not all(map(is_plain_id, ids)):
+    if not all(map(_is_plain_id, ids)):
         for field in _IDS:
             if field in fields:
                 yield from _id(entry, field, fields[field])

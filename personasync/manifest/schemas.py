@@ -120,6 +120,8 @@ def _compile(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Check
             checks.append(_KEYWORDS[keyword](expected))
         else:
             raise ValueError(f"the keyword {keyword} is not implemented")
+    if keywords.keys() >= {"type", "pattern"} and keywords["type"] == "string" and len(checks) == 1:
+        return _text(keywords["pattern"])
     if "type" in keywords:
         checks.insert(0, _type(keywords["type"]))
     return _all(checks)
@@ -161,6 +163,12 @@ def _pattern(expected: str) -> Check:
     return lambda value: not isinstance(value, str) or search(value) is not None
 
 
+def _text(pattern: str) -> Check:
+    """A type and a pattern in one: most values of a manifest are checked by this."""
+    search = re.compile(pattern).search
+    return lambda value: isinstance(value, str) and search(value) is not None
+
+
 def _minimum(expected: float) -> Check:
     return lambda value: not _is_number(value) or value >= expected
 
@@ -194,7 +202,8 @@ def _object(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Check:
     others = schema.get("additionalProperties", {})
     other = (lambda _: bool(others)) if isinstance(others, bool) else _compile(others, definitions)
     names = schema.get("propertyNames")
-    check_name = None if names is None else _compile(names, definitions)
+    check_name = (lambda _: True) if names is None else _compile(names, definitions)
+    property_check = properties.get
 
     def check(value: Any) -> bool:
         if not isinstance(value, dict):
@@ -203,10 +212,8 @@ def _object(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Check:
             if name not in value:
                 return False
         for name, item in value.items():
-            if check_name is not None and not check_name(name):
+            if not property_check(name, other)(item):
                 return False
-            if not properties.get(name, other)(item):
-                return False
-        return True
+        return names is None or all(map(check_name, value))
 
     return check

@@ -66,18 +66,11 @@ def kind_of(value: Value) -> str:
 
 
 # The scalars of YAML 1.1 (https://yaml.org/type/), as PyYAML resolves them.
-_MAY_BE_TYPED: Final = frozenset("-+.0123456789~nNyYtTfFoO") | {""}
-
-
+MAY_BE_TYPED: Final = frozenset("-+.0123456789~nNyYtTfFoO") | {""}
+"""What the scalars begin with that may be something else than text."""
 _LONGEST_NUMBER: Final = 400
-
-
 _DIGITS: Final = re.compile("[-+]?[0-9][0-9_.]*")
-
-
 _TRUE: Final = re.compile("yes|Yes|YES|true|True|TRUE|on|On|ON")
-
-
 _PLAIN: Final = re.compile(
     r"""
       (?P<null>   ~ | null | Null | NULL | )
@@ -97,11 +90,8 @@ _PLAIN: Final = re.compile(
     """,
     re.VERBOSE,
 )
-
-
-_TAGGED: Final[dict[str, type]] = {"int": int, "float": float, "bool": bool, "null": type(None)}
-
-
+TAGGED: Final[dict[str, type]] = {"int": int, "float": float, "bool": bool, "null": type(None)}
+"""The tags that say what a scalar is, but for text."""
 _LARGEST: Final = 2**63
 
 

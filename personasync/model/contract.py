@@ -70,20 +70,16 @@ _PLACEHOLDER: Final = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 _LONGEST_PLACEHOLDER: Final = 256
-_PLAIN: Final = re.compile("[0-9a-f-]*[1-9][0-9a-f-]*")
+PLAIN_ID: Final = re.compile("[0-9a-f-]*[1-9][0-9a-f-]*")
+"""IDs as services make them: hexadecimal digits and dashes, to be told from others at a glance.
+
+None of them is a placeholder, an address, or hard to read; most IDs are such.
+"""
 
 
 def is_url(text: str) -> bool:
     """Whether a text is an address, as a browser shows it, rather than an ID."""
     return _URL.match(text.strip().lower()) is not None
-
-
-def is_plain_id(text: str) -> bool:
-    """Whether a glance shows an ID as services make them: hexadecimal digits and dashes.
-
-    None of them is a placeholder, an address, or hard to read; most IDs are such.
-    """
-    return _PLAIN.fullmatch(text) is not None
 
 
 def is_placeholder(text: str, *others: str) -> bool:
@@ -95,7 +91,7 @@ def is_placeholder(text: str, *others: str) -> bool:
     """
     if text in others:
         return True
-    if is_plain_id(text) or len(text) > _LONGEST_PLACEHOLDER:
+    if PLAIN_ID.fullmatch(text) or len(text) > _LONGEST_PLACEHOLDER:
         return False
     text = text.strip()
     folded = text.lower()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personasync.model.contract import is_persona_id, is_placeholder, is_plain_id, is_url
+from personasync.model.contract import PLAIN_ID, is_persona_id, is_placeholder, is_url
 
 NONE = """
     PERSONA_ID persona-id personaId TASK_ID taskId audio_id AUDIOID ID id <ID> <persona_id>
@@ -51,4 +51,4 @@ def test_what_a_service_makes_is_an_id(text: uuid.UUID | str) -> None:
 
 @given(st.text("0123456789abcdefx-", max_size=12))
 def test_what_is_passed_at_a_glance_is_no_placeholder(text: str) -> None:
-    assert not (is_plain_id(text) and is_placeholder(f" {text}"))
+    assert not (PLAIN_ID.fullmatch(text) and is_placeholder(f" {text}"))
