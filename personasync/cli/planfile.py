@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from personasync.cli.records import apply_command
 from personasync.cli.workspace import Workspace
 from personasync.model.contract import SANDBOX_API
 from personasync.model.errors import ManifestError, PersonasyncError, UsageError
@@ -98,7 +97,7 @@ def carry_out(workspace: Workspace, name: str) -> str:
     It names what the plan alone cannot choose: the API, and a state elsewhere.
     """
     location = workspace.location
-    flags = () if workspace.sandbox else apply_command(workspace, None).flags
+    flags = () if workspace.sandbox else workspace.apply_command(None).flags
     if not _is_here(location):
         flags = (*flags, Option("state", location))
     return HERE.line(Command("apply", (name,), flags))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,15 +12,16 @@ from typing import TYPE_CHECKING, Final
 from personasync.api.base_url import parse_base_url
 from personasync.cli.console import Console
 from personasync.model.contract import DEFAULT_BASE_URL, SANDBOX_API
-from personasync.model.errors import ManifestError, PlanError, UsageError
+from personasync.model.errors import ManifestError, PersonasyncError, PlanError, UsageError
 from personasync.model.persona import Manifest
 from personasync.model.spelling import counted
+from personasync.model.steps import Command, NextStep, Option
 from personasync.render.commands import Shell
 from personasync.render.safe import printable
 
 if TYPE_CHECKING:
     from personasync.plan.compute import Plan
-    from personasync.state import Holder, LogContents, State, StateLog
+    from personasync.state import Header, Holder, LogContents, State, StateLog
 
 DEFAULT_MANIFEST: Final = "personas.yaml"
 STATE_NAME: Final = "personas.state.jsonl"
@@ -117,6 +119,32 @@ class Workspace:
             color = self.console.remark_color
             self.console.say(render_text(manifest.warnings, color=color))
         return manifest
+
+    def optional_manifest(self) -> Manifest:
+        """Return the manifest, or an empty one when none was named and none is there."""
+        return self.load_manifest() if self.has_manifest else Manifest(())
+
+    def apply_command(self, header: Header | None) -> Command:
+        """Return the apply that goes on with a state, whichever API that belongs to."""
+        api = header.api if header else self.api
+        if api == SANDBOX_API:
+            return Command("apply", (), (Option("sandbox"),))
+        inherited = os.environ.get("PERSONASYNC_BASE_URL") or DEFAULT_BASE_URL
+        if parse_base_url(inherited) == api:
+            return Command("apply")
+        return Command("apply", (), (Option("base-url", api),))
+
+    def no_state(self) -> PersonasyncError:
+        """Return the error that says that there is none."""
+        return PersonasyncError(
+            f"there is no state at {self.location}",
+            hint=NextStep(
+                "the first apply or import begins one; name another with ",
+                Option("state"),
+                ", or the sandbox's with ",
+                Option("sandbox"),
+            ),
+        )
 
     def compute_plan(self, manifest: Manifest, state: State) -> Plan:
         """Compute the plan; what contradicts the state is shown in its line of the manifest."""

@@ -20,6 +20,10 @@ SANDBOX_API: Final = "sandbox"
 """What a state's header names as its API when the embedded sandbox made the IDs."""
 
 
+EXISTS_CODE: Final = 409
+"""The API's code for an audio that has a persona already."""
+
+
 DEFAULT_VOCAL_START: Final = 0
 """Seconds; what the API assumes when ``vocalStart`` is not sent (api.md §1)."""
 

@@ -118,7 +118,7 @@ def compute_plan(manifest: Manifest, state: State) -> Plan:
     removed = [
         _removed(entry, replaced=entry.key in keys)
         for audio_id, entry in state.entries.items()
-        if audio_id not in wanted and entry.status not in (Status.FORGOTTEN, Status.FAILED)
+        if audio_id not in wanted and entry.in_view
     ]
     removed.sort(key=lambda action: (action.key, action.audio_id))
     return Plan((*actions, *removed), manifest, state)
@@ -156,10 +156,12 @@ def _action(persona: Persona, entry: Entry | None) -> Action:
         entry=entry,
     )
     if entry is None or not recorded:
+        if entry is not None and entry.rivals:
+            return replace(base, kind=ActionKind.CONFLICT, reason=conflict_reason(entry))
         if persona.persona_id:
             return replace(base, kind=ActionKind.IMPORT, reason="the manifest gives its ID")
         return base if entry is None else _unrecorded(base, persona, entry)
-    changes = changes_between(entry.request, persona.request)
+    changes = _open_changes(entry, persona.request)
     if entry.key != persona.key:
         reason = f"recorded as {entry.key!r}"
         return replace(base, kind=ActionKind.RENAME, changes=changes, reason=reason)
@@ -169,6 +171,13 @@ def _action(persona: Persona, entry: Entry | None) -> Action:
     return base
 
 
+def _open_changes(entry: Entry, wanted: PersonaRequest) -> tuple[Change, ...]:
+    """Return what differs from what was sent, unless a person accepted just that."""
+    changes = changes_between(entry.request, wanted)
+    accepted = entry.accepted is not None and not changes_between(entry.accepted, wanted)
+    return () if accepted else changes
+
+
 def _unrecorded(base: Action, persona: Persona, entry: Entry) -> Action:
     """Choose the action for an audio whose ID is hidden or not known."""
     match entry.status:
@@ -176,7 +185,7 @@ def _unrecorded(base: Action, persona: Persona, entry: Entry) -> Action:
             return replace(
                 base,
                 kind=ActionKind.IMPORT,
-                changes=changes_between(entry.request, persona.request),
+                changes=_open_changes(entry, persona.request),
                 reason="it was dropped from view, and its ID was kept",
             )
         case _ if entry.persona_id:  # an ID that is written down is never asked for again
@@ -188,9 +197,7 @@ def _unrecorded(base: Action, persona: Persona, entry: Entry) -> Action:
                 changes=changes_between(entry.request, persona.request),
                 reason="an earlier request's outcome is unknown; asking again spends nothing twice",
             )
-        case Status.CONFLICT:
-            return replace(base, kind=ActionKind.CONFLICT, reason=conflict_reason(entry))
-        case Status.FORGOTTEN if entry.code == CONFLICT_CODE:
+        case _ if entry.in_conflict:
             return replace(base, kind=ActionKind.CONFLICT, reason=conflict_reason(entry))
         case Status.FAILED:
             return replace(base, reason=_failure_reason(entry))
@@ -204,12 +211,11 @@ def _failure_reason(entry: Entry) -> str | None:
     return f"refused before: {entry.code}" + (f" {entry.message}" if entry.message else "")
 
 
-CONFLICT_CODE: Final = 409
-"""The API's code for an audio that has a persona already."""
-
-
 def conflict_reason(entry: Entry) -> str:
     """Say why an audio's persona exists although its ID is not known."""
+    if entry.rivals:
+        ids = " and ".join(entry.ids)
+        return f"{len(entry.ids)} IDs are recorded for it, {ids}, and none replaces another"
     if entry.after_pending:
         return (
             "its persona exists, made most likely by a request of ours whose answer never arrived;"
@@ -227,6 +233,8 @@ def _removed(entry: Entry, *, replaced: bool) -> Action:
     match entry.status:
         case Status.PENDING:
             why = "its request's outcome is unknown, so its persona may exist"
+        case _ if entry.rivals:
+            why = conflict_reason(entry)
         case Status.CONFLICT:
             why = "its persona exists, and its ID is not known"
         case _:
@@ -249,7 +257,7 @@ def _contradictions(manifest: Manifest, state: State) -> list[Diagnostic]:
     given = [persona for persona in manifest.personas if persona.persona_id]
     if not given:
         return []
-    owners = {entry.persona_id: entry for entry in state.entries.values() if entry.persona_id}
+    owners = {each: entry for entry in state.entries.values() for each in entry.ids}
     found = (_contradiction(persona, state, owners) for persona in given)
     return [diagnostic for diagnostic in found if diagnostic is not None]
 
@@ -258,10 +266,10 @@ def _contradiction(
     persona: Persona, state: State, owners: Mapping[str, Entry]
 ) -> Diagnostic | None:
     entry = state.entries.get(persona.audio_id)
-    recorded = entry.persona_id if entry else None
+    recorded = entry.ids if entry else ()
     owner = owners.get(persona.persona_id or "")
     record = Command("import", (persona.key, persona.persona_id or ""), (Option("force"),))
-    if recorded == persona.persona_id:
+    if persona.persona_id in recorded:
         return None  # as it should be, also where --force gave the ID to another audio as well
     if owner is not None:
         message = (
@@ -273,7 +281,10 @@ def _contradiction(
             " this audio's, record it: "
         )
     elif recorded:
-        message = f"personaId is {persona.persona_id}, but {recorded} is recorded for this audio"
+        message = (
+            f"personaId is {persona.persona_id}, but {' and '.join(recorded)} is recorded for this"
+            " audio"
+        )
         hint = "put the recorded ID into the manifest, or, if the manifest is right, record it: "
     else:
         return None

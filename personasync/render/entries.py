@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from personasync.model.persona import PersonaRequest
-from personasync.plan.compute import CONFLICT_CODE, conflict_reason
+from personasync.plan.compute import conflict_reason
 from personasync.render import remedies
 from personasync.render.commands import HERE, Shell
 from personasync.render.layout import Style, display_width, pad, paint
@@ -47,7 +47,7 @@ def render_list_text(entries: Sequence[Entry], color: bool = False) -> str:
     if not entries:
         return "No entries.\n"
     rows = [
-        (printable(entry.key), entry.status.value, printable(entry.persona_id or "-"))
+        (printable(entry.key), entry.status.value, printable(", ".join(entry.ids) or "-"))
         for entry in entries
     ]
     widths = [max(display_width(row[column]) for row in rows) for column in range(3)]
@@ -78,7 +78,7 @@ def render_show_text(shown: Shown) -> str:
 def _facts(entry: Entry) -> Iterator[str]:
     facts = {
         "status": entry.status.value,
-        "personaId": entry.persona_id,
+        "personaId": ", ".join(entry.ids) or None,
         "origin": entry.origin.value if entry.origin else None,
         "audioId": entry.audio_id,
         "at": entry.at,
@@ -109,7 +109,7 @@ def _remedy(shown: Shown) -> Iterator[str]:
         yield _fact("", f"({remedies.ASKED_AGAIN})")
         found = "a kept answer shows the ID" if answered_id(entry) else "if you know the ID"
         yield _fact("or", f"{found}: {shell.line(remedies.record(name, entry))}")
-    elif entry.status is Status.CONFLICT or entry.code == CONFLICT_CODE:
+    elif entry.in_conflict:
         yield _fact("why", conflict_reason(entry))
         for way in remedies.conflict(name, entry):
             yield _fact("mend it", f"{way.words}: {shell.line(way.command)}")

@@ -52,6 +52,11 @@ def print_entry(name: str) -> Command:
 
 def conflict(name: str, entry: Entry | None = None) -> tuple[Way, ...]:
     """Say how the ID of a persona that exists comes to be known."""
+    if entry is not None and entry.rivals:
+        force = (Option("force"),)
+        return tuple(
+            Way(f"if it is {each}", Command("import", (name, each), force)) for each in entry.ids
+        )
     if answered_id(entry):
         words = f"{_ANOTHER_AUDIO}, or record the ID that a kept answer shows"
     else:

@@ -19,7 +19,6 @@ from personasync.render.layout import display_width, shorten
 from personasync.render.remedies import Way
 from personasync.render.safe import printable
 from personasync.state.adopt import answered_id
-from personasync.state.entry import Status
 
 _SYMBOLS: Final[Mapping[ActionKind, str]] = {
     ActionKind.CREATE: "+",
@@ -173,8 +172,7 @@ class _Names:
     """What a command of the state must call an audio: its key, unless others have it too."""
 
     def __init__(self, plan: Plan) -> None:
-        hidden = (Status.FORGOTTEN, Status.FAILED)
-        in_view = [each for each in plan.state.entries.values() if each.status not in hidden]
+        in_view = [each for each in plan.state.entries.values() if each.in_view]
         self._recorded = Counter(entry.key for entry in in_view)
         self._wanted = {persona.key: persona.audio_id for persona in plan.manifest.personas}
 

@@ -36,6 +36,9 @@ _KNOWN_FIELDS: Final = frozenset(
         "answer",
         "answered",
         "earlierAnswers",
+        "replaces",
+        "again",
+        "accepted",
     }
 )
 
@@ -64,6 +67,9 @@ def entry_to_json(entry: Entry) -> dict[str, object]:
         "key": entry.key,
         "status": entry.status.value,
         "personaId": entry.persona_id,
+        "personaIds": list(entry.ids) if entry.rivals else None,
+        "replaces": list(entry.replaces) or None,
+        "again": list(entry.again) or None,
         "origin": entry.origin.value if entry.origin else None,
         "afterPending": entry.after_pending,
         "code": entry.code,
@@ -72,6 +78,7 @@ def entry_to_json(entry: Entry) -> dict[str, object]:
         "run": entry.run,
         "request": entry.request.to_json() if entry.request else None,
         **(_answer_fields(entry.answer) if entry.answer else {}),
+        "accepted": entry.accepted.to_json() if entry.accepted else None,
     }
     known = {name: value for name, value in fields.items() if value is not None}
     return {**known, **(entry.extra or {})}
@@ -108,13 +115,16 @@ def decode_entry(fields: Mapping[str, object]) -> Entry:
         status=status,
         persona_id=_text(fields, "personaId"),
         origin=_choice(Origin, fields, "origin"),
-        request=_decode_request(fields),
+        request=_decode_request(fields, "request"),
         code=_typed(fields, "code", int),
         after_pending=_typed(fields, "afterPending", bool),
         message=_text(fields, "message"),
         at=_text(fields, "at"),
         run=_text(fields, "run"),
         answer=_decode_answer(fields),
+        replaces=_texts(fields, "replaces"),
+        again=_texts(fields, "again"),
+        accepted=_decode_request(fields, "accepted"),
         extra={k: v for k, v in fields.items() if k not in _KNOWN_FIELDS} or None,
     )
     if status is Status.CREATED and not entry.persona_id:
@@ -230,8 +240,8 @@ def _decode_answer(fields: Mapping[str, object]) -> KeptAnswer | None:
     )
 
 
-def _decode_request(fields: Mapping[str, object]) -> PersonaRequest | None:
-    request = _typed(fields, "request", dict)
+def _decode_request(fields: Mapping[str, object], name: str) -> PersonaRequest | None:
+    request = _typed(fields, name, dict)
     if request is None:
         return None
     return PersonaRequest(
@@ -268,6 +278,15 @@ def _text(fields: Mapping[str, object], name: str) -> str | None:
     if value is None or isinstance(value, str):
         return value
     raise _wrong_type(name)
+
+
+def _texts(fields: Mapping[str, object], name: str) -> tuple[str, ...]:
+    value = fields.get(name)
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise _wrong_type(name)
+    return tuple(value)
 
 
 def _typed(fields: Mapping[str, object], name: str, kind: type[_T]) -> _T | None:

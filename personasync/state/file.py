@@ -19,7 +19,7 @@ from personasync.state.appender import Appender
 from personasync.state.codec import decode_line, encode_entry, encode_header
 from personasync.state.durable import replace_file
 from personasync.state.entry import Entry, Header, Status
-from personasync.state.fold import State, fold
+from personasync.state.fold import State, compacted, fold
 from personasync.state.log import Holder, LogContents
 from personasync.state.parse import ParsedLog, parse_log
 from personasync.state.rescue import (
@@ -110,9 +110,8 @@ class FileStateLog:
             if parsed.header is None:
                 self._check_never_begun()
                 return
-            known = fold(parsed.all_entries).values()
-            ordered = sorted(known, key=lambda entry: (entry.key, entry.audio_id))
-            data = encode_header(parsed.header) + b"".join(map(encode_entry, ordered))
+            lines = map(encode_entry, compacted(parsed.all_entries))
+            data = encode_header(parsed.header) + b"".join(lines)
             if data != before:
                 self._close()
                 replace_file(self._path, data, backup=self._backup)

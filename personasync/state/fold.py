@@ -1,11 +1,12 @@
-"""The log folded into what is known now: one entry an audio, the last one wins."""
+"""The log folded into what is known now: one entry an audio, in which no ID is hidden."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from personasync.model.answer import more_telling
 from personasync.state.codec import encode_entry
 from personasync.state.entry import Entry, Header, Status
 
@@ -21,23 +22,85 @@ class State:
         """Return a digest of what is known, the same before and after compaction."""
         digest = hashlib.sha256()
         for audio_id in sorted(self.entries):
-            digest.update(encode_entry(self.entries[audio_id]))
+            for line in lines_of(self.entries[audio_id]):
+                digest.update(encode_entry(line))
         return f"sha256:{digest.hexdigest()}"
 
 
 def fold(entries: Iterable[Entry]) -> dict[str, Entry]:
-    """Fold a log: the last entry about an audio wins, but never against an ID.
+    """Fold a log: of what was said about an audio the last counts, but never against an ID.
 
-    A known ID gives way only to another ID; no later ``pending``, ``failed``
-    or ``conflict``, such as a merge of two branches can leave behind, hides
-    it. What a later entry leaves out, the request and the kept answer, it
-    inherits.
+    Nothing without an ID hides one, and an ID gives way only to an entry that
+    names it in ``replaces``. So which IDs are known is a matter of what was
+    said, not of the order, in which merges may have put it: all IDs that were
+    named, less all that were replaced. Where several are left, the audio is in
+    conflict, and its entry has one of ``rivals`` for each.
     """
-    known: dict[str, Entry] = {}
+    histories: dict[str, Entry | list[Entry]] = {}
     for entry in entries:
-        before = known.get(entry.audio_id)
-        known[entry.audio_id] = entry if before is None else _succeed(before, entry)
-    return known
+        found = histories.setdefault(entry.audio_id, entry)
+        if isinstance(found, list):
+            found.append(entry)
+        elif found is not entry:
+            histories[entry.audio_id] = [found, entry]
+    return {
+        audio_id: found if isinstance(found, Entry) else _settle(found)
+        for audio_id, found in histories.items()
+    }
+
+
+def compacted(entries: Iterable[Entry]) -> list[Entry]:
+    """Return the fewest entries that say all that a log does, sorted by key."""
+    known = sorted(fold(entries).values(), key=lambda entry: (entry.key, entry.audio_id))
+    return [line for entry in known for line in lines_of(entry)]
+
+
+def lines_of(entry: Entry) -> tuple[Entry, ...]:
+    """Return the lines that say all that a folded entry does: more than one for rivals."""
+    return entry.rivals or (entry,)
+
+
+def _settle(history: Sequence[Entry]) -> Entry:
+    said = [line for entry in history for line in lines_of(entry)]
+    replaced = {name for entry in said for name in entry.replaces}
+    named = {entry.persona_id for entry in said if entry.persona_id}
+    left = {
+        entry.persona_id
+        for entry in said
+        if entry.persona_id and not replaced.issuperset(entry.names)
+    }
+    # Where each ID replaces another, nobody can tell which was meant: all are kept.
+    known = sorted(left or named)
+    if len(known) < 2:
+        return _follow(said, known[0] if known else None, replaced)
+    rivals = tuple(_follow(said, persona_id, replaced) for persona_id in known)
+    last = max(rivals, key=lambda rival: (rival.at or "", rival.persona_id))
+    hidden = all(rival.status is Status.FORGOTTEN for rival in rivals)
+    return Entry(
+        audio_id=last.audio_id,
+        key=last.key,
+        status=Status.FORGOTTEN if hidden else Status.CONFLICT,
+        at=last.at,
+        run=last.run,
+        request=last.request,
+        rivals=rivals,
+    )
+
+
+def _follow(said: Iterable[Entry], persona_id: str | None, replaced: set[str]) -> Entry:
+    """Fold what was said of one ID, or of none, with every word about what is replaced."""
+    names: set[str] = set()
+    known: Entry | None = None
+    for entry in said:
+        if entry.persona_id in (None, persona_id):
+            known = entry if known is None else _succeed(known, entry)
+            names.update(entry.names)
+    if known is None:
+        raise AssertionError("an ID is said by an entry")
+    current = sorted(names - replaced) or sorted(names)
+    plain = persona_id is None or current == [persona_id]
+    again = () if plain else tuple(name[len(persona_id or "") + 1 :] for name in current)
+    return replace(known, replaces=tuple(sorted(replaced)), again=again)
 
 
 def _succeed(before: Entry, entry: Entry) -> Entry:
@@ -47,7 +110,8 @@ def _succeed(before: Entry, entry: Entry) -> Entry:
         entry = replace(entry, persona_id=before.persona_id, origin=before.origin)
     if entry.request is None and before.request is not None:
         entry = replace(entry, request=before.request)
-    inherits_answer = entry.status in (Status.PENDING, Status.CONFLICT) and before.answer
-    if inherits_answer and entry.answer is None:
-        entry = replace(entry, answer=before.answer)
+    if entry.accepted is None and before.accepted is not None:
+        entry = replace(entry, accepted=before.accepted)
+    if before.answer and not entry.persona_id:
+        entry = replace(entry, answer=more_telling(before.answer, entry.answer))
     return entry

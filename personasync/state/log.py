@@ -22,6 +22,11 @@ class LogContents:
     entries: tuple[Entry, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is a state at all, be it an empty one."""
+        return self.header is not None or bool(self.entries)
+
     def fold(self) -> State:
         """Return the state that the entries add up to."""
         return State(self.header, fold(self.entries))

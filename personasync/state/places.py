@@ -14,7 +14,7 @@ from personasync.model.errors import NoStateError, StateError, StateWriteError
 from personasync.state.codec import encode_header
 from personasync.state.durable import sync_folder, write_all
 from personasync.state.entry import Entry, Header
-from personasync.state.fold import fold
+from personasync.state.fold import fold, lines_of
 from personasync.state.log import Holder, LogContents
 from personasync.state.open import begin_shared, local_path, open_log
 
@@ -120,7 +120,8 @@ def _missing(entries: Sequence[Entry], there: Sequence[Entry], place: str) -> Se
             f"{place} knows something that the state to copy does not",
             hint="nothing was changed; copy it the other way round, or to a place with no state",
         )
-    return [entry for audio_id, entry in wanted.items() if known.get(audio_id) != entry]
+    new = [entry for audio_id, entry in wanted.items() if known.get(audio_id) != entry]
+    return [line for entry in new for line in lines_of(entry)]
 
 
 def _batches(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:

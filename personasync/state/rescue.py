@@ -64,8 +64,8 @@ def missing(log: StateLog, entries: Sequence[Entry]) -> list[Entry]:
         known = log.read().fold().entries
     except StateError:
         return list(entries)
-    held = {audio_id: entry.persona_id for audio_id, entry in known.items()}
-    return [entry for entry in entries if held.get(entry.audio_id) != entry.persona_id]
+    held = {(audio_id, each) for audio_id, entry in known.items() for each in entry.ids}
+    return [entry for entry in entries if (entry.audio_id, entry.persona_id) not in held]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ from personasync.state.bucket import (
     patiently,
 )
 from personasync.state.entry import Entry, Header
-from personasync.state.fold import fold
+from personasync.state.fold import compacted, fold
 from personasync.state.log import Holder, LogContents
 from personasync.state.segment_codec import (
     Head,
@@ -435,14 +435,13 @@ class SegmentLog:
             pause = min(2 * pause, 5.0)
 
     def _put_snapshot(self, reading: _Reading) -> None:
-        known = sorted(fold(reading.entries).values(), key=lambda each: (each.key, each.audio_id))
         snapshot = Snapshot(
             reading.seq,
             reading.epoch,
             reading.digest,
             reading.header.api,
             tuple(sorted(reading.taken)),
-            tuple(known),
+            tuple(compacted(reading.entries)),
         )
         self._settle(snapshot_name(reading.seq), encode_snapshot(snapshot), APPEND_SECONDS)
         reading.tail = reading.tail_entries = 0

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import click
 
 from personasync.cli.completion import complete_key
-from personasync.cli.group import Command
+from personasync.cli.group import Command as CommandOfGroup
 from personasync.cli.options import api_options, lock_option, option, shared_options
-from personasync.cli.records import Record, find, optional_manifest, records
 from personasync.cli.workspace import Workspace
-from personasync.model.clock import new_run, utc_now
-from personasync.model.contract import is_persona_id
 from personasync.model.errors import PersonasyncError
-from personasync.model.persona import Manifest
-from personasync.render.commands import command_line
+from personasync.model.steps import Command, NextStep, Option
 from personasync.render.safe import printable
-from personasync.state import Entry, Origin, State, Status
-from personasync.state.adopt import answered_id, sent_request
+from personasync.state.edits import Objection, check_id, objections, recorded
+from personasync.state.find import find, records
 
 
 @click.command(
-    cls=Command,
+    cls=CommandOfGroup,
     epilog="\b\nExample:\n"
     "  personasync import neon-siren a1b2c3d4\n"
     "\n"
@@ -39,15 +34,11 @@ from personasync.state.adopt import answered_id, sent_request
 def command(workspace: Workspace, key: str, persona_id: str, force: bool) -> int:
     """Record an ID that is already known. No request is made; KEY may be an audioId."""
     workspace.check_options()
-    if not is_persona_id(persona_id):
-        raise click.BadParameter(
-            "an ID is printable ASCII without spaces, 256 characters at most, and no CI command",
-            param_hint="PERSONA_ID",
-        )
-    manifest = optional_manifest(workspace)
+    check_id(persona_id)
+    manifest = workspace.optional_manifest()
     any_log = workspace.log(any_api=True)
     begun = any_log.read()
-    find(records(manifest, begun.fold()), key)  # before any lock
+    check_id(persona_id, find(records(manifest, begun.fold()), key))  # before any lock
     log = any_log if begun.header else workspace.log()
     with workspace.locked(log):
         state = workspace.read(log).fold()
@@ -57,81 +48,21 @@ def command(workspace: Workspace, key: str, persona_id: str, force: bool) -> int
                 f"{printable(record.key)} is recorded with this ID already; nothing was changed."
             )
             return 0
-        objections = list(_objections(record, persona_id, manifest, state))
-        if objections and not force:
-            raise _refusal(objections, key, persona_id, workspace.options)
-        log.append([_entry(record, persona_id)])
-    for objection in objections:
+        against = list(objections(record, persona_id, manifest, state))
+        if against and not force:
+            raise _refusal(against, key, persona_id)
+        log.append([recorded(record, persona_id)])
+    for objection in against:
         workspace.console.say(f"Note: recorded by force, although {printable(objection.message)}.")
     workspace.console.result(f"{printable(record.key)}: imported {persona_id}")
     return 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Objection:
-    """A reason not to record an ID, and what to do about it besides ``--force``."""
-
-    message: str
-    hint: str
-
-
-def _objections(
-    record: Record, persona_id: str, manifest: Manifest, state: State
-) -> Iterator[_Objection]:
-    """Yield what speaks against recording an ID, the gravest first."""
-    for entry in state.entries.values():
-        if entry.persona_id == persona_id and entry.audio_id != record.audio_id:
-            yield _Objection(
-                f"{persona_id} is recorded for another audio, {entry.audio_id} ({entry.key})",
-                "each audio has a persona of its own: check the ID",
-            )
-    for persona in manifest.personas:
-        if persona.persona_id == persona_id and persona.audio_id != record.audio_id:
-            yield _Objection(
-                f"the manifest gives {persona_id} to another audio,"
-                f" {persona.audio_id} ({persona.key})",
-                "each audio has a persona of its own: check the ID",
-            )
-    known = record.entry.persona_id if record.entry else None
-    if known and known != persona_id:
-        yield _Objection(
-            f"{record.key!r} is recorded with another ID, {known}",
-            "the API cannot tell which is right: the new one would take its place",
-        )
-    wanted = record.persona.persona_id if record.persona else None
-    if wanted and wanted != persona_id:
-        yield _Objection(
-            f"the manifest gives {record.key!r} another ID, {wanted}",
-            "change its personaId there, or take it out",
-        )
-    answered = None if known else answered_id(record.entry)
-    if answered and answered != persona_id:
-        yield _Objection(
-            f"an answer of the API that was kept for {record.key!r} shows another ID, {answered}",
-            "look at the answer before it goes",
-        )
-
-
-def _refusal(
-    objections: list[_Objection], key: str, persona_id: str, options: tuple[str, ...]
-) -> PersonasyncError:
-    force = command_line("import", key, persona_id, flags=["--force"], options=options)
+def _refusal(against: Sequence[Objection], key: str, persona_id: str) -> PersonasyncError:
     return PersonasyncError(
-        "; and ".join(objection.message for objection in objections),
-        hint=f"{objections[0].hint}; to record it all the same: {force}",
-    )
-
-
-def _entry(record: Record, persona_id: str) -> Entry:
-    wanted = record.persona.request if record.persona else None
-    return Entry(
-        audio_id=record.audio_id,
-        key=record.key,
-        status=Status.CREATED,
-        persona_id=persona_id,
-        origin=Origin.IMPORT,
-        at=utc_now(),
-        run=new_run(),
-        request=sent_request(record.entry, wanted, persona_id),
-        extra=record.entry.extra if record.entry else None,
+        "; and ".join(objection.message for objection in against),
+        hint=NextStep(
+            f"{against[0].hint}; to record it all the same: ",
+            Command("import", (key, persona_id), (Option("force"),)),
+        ),
     )

@@ -9,25 +9,15 @@ import click
 from personasync.cli.completion import complete_key
 from personasync.cli.group import Command
 from personasync.cli.options import api_options, format_option, option, shared_options
-from personasync.cli.records import (
-    Record,
-    apply_command,
-    by_key,
-    find,
-    is_glob,
-    matched,
-    optional_manifest,
-    records,
-    unambiguous_name,
-)
 from personasync.cli.workspace import Workspace
 from personasync.model import steps
 from personasync.model.errors import PersonasyncError
 from personasync.model.steps import NextStep
-from personasync.plan.compute import CONFLICT_CODE
+from personasync.plan.compute import conflict_reason
 from personasync.render import remedies
 from personasync.render.output import FORMATS, Output, render_id
 from personasync.state import Status
+from personasync.state.find import Record, by_key, find, is_glob, matched, records, unambiguous_name
 
 
 @click.command(
@@ -60,10 +50,10 @@ def command(
     current one counts.
     """
     workspace.check_options()
-    manifest = optional_manifest(workspace)
+    manifest = workspace.optional_manifest()
     state = workspace.read_state(any_api=True)
     known = records(manifest, state)
-    apply = apply_command(workspace, state.header)
+    apply = workspace.apply_command(state.header)
     for name in (*require, *(key for key in keys if not is_glob(key))):
         _recorded_id(known, name, apply)
     if len(keys) == 1 and not is_glob(keys[0]) and output_format == "text":
@@ -121,7 +111,9 @@ def _recorded_id(known: Sequence[Record], key: str, apply: steps.Command) -> str
     record = find(known, key)
     if record.persona_id is not None:
         return record.persona_id
-    if _in_conflict(record):
+    if record.entry is not None and record.entry.rivals:
+        hint = _either(remedies.conflict(unambiguous_name(known, record), record.entry))
+    elif record.entry is not None and record.entry.in_conflict:
         name = unambiguous_name(known, record)
         hint = NextStep("run: ", remedies.record(name, record.entry))
     elif record.persona is not None:
@@ -131,13 +123,9 @@ def _recorded_id(known: Sequence[Record], key: str, apply: steps.Command) -> str
     raise PersonasyncError(f"there is no ID for {record.key!r}: {_why(record)}", hint=hint)
 
 
-def _in_conflict(record: Record) -> bool:
-    entry = record.entry
-    return (
-        entry is not None
-        and entry.persona_id is None
-        and (entry.status is Status.CONFLICT or entry.code == CONFLICT_CODE)
-    )
+def _either(ways: Sequence[remedies.Way]) -> NextStep:
+    parts = [part for way in ways for part in ("; ", f"{way.words}: ", way.command)]
+    return NextStep(*parts[1:])
 
 
 def _why(record: Record) -> str:
@@ -146,7 +134,9 @@ def _why(record: Record) -> str:
         return "the manifest gives it, but it is not recorded yet"
     if entry is None:
         return "it has not been created yet"
-    if _in_conflict(record):
+    if entry.rivals:
+        return conflict_reason(entry)
+    if entry.in_conflict:
         return "its persona exists, but the ID is not known"
     match entry.status:
         case Status.PENDING:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Final, TypeAlias
+from typing import Final
 
 import click
 
@@ -17,27 +18,27 @@ from personasync.cli.commands.state_places import (
     verify_command,
 )
 from personasync.cli.completion import complete_recorded_key
+from personasync.cli.console import Console
 from personasync.cli.group import Group
 from personasync.cli.options import api_options, format_option, lock_option, option, shared_options
-from personasync.cli.records import (
-    Record,
-    by_key,
-    find,
-    is_begun,
-    no_state,
-    records,
-    unambiguous_name,
-)
 from personasync.cli.workspace import Workspace
-from personasync.model.clock import new_run, utc_now
 from personasync.model.errors import PersonasyncError
 from personasync.model.persona import Manifest
-from personasync.plan.compute import CONFLICT_CODE
 from personasync.render.commands import command_line
 from personasync.render.entries import LIST_FORMATS, SHOW_FORMATS, Shown
 from personasync.render.safe import printable
-from personasync.state import Entry, LogContents, State, Status
-from personasync.state.adopt import answered_id
+from personasync.state import Entry, LogContents, State, StateLog, Status
+from personasync.state.edits import forget, rename
+from personasync.state.find import (
+    Record,
+    by_key,
+    choose,
+    entry_of,
+    find,
+    is_glob,
+    records,
+    unambiguous_name,
+)
 
 _KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
@@ -80,13 +81,13 @@ def list_command(
     """List the entries, one an audio, sorted by key; KEY may be a glob."""
     workspace.check_options()
     contents = workspace.read(workspace.log(any_api=True))
-    if not is_begun(contents):
-        nothing = no_state(workspace)
+    if not contents.begun:
+        nothing = workspace.no_state()
         hint = workspace.shell.text(nothing.hint or "")
         workspace.console.say(f"Note: {nothing.message}; {hint}.")
     known = _records(contents.fold())
     for key in keys:
-        if not _is_glob(key):
+        if not is_glob(key):
             find(known, key, several=True)
     wanted = status or tuple(each.value for each in Status if each is not Status.FORGOTTEN)
     chosen = [record for record in known if _chosen(record, keys)]
@@ -101,10 +102,6 @@ def list_command(
         were = "entry was" if hidden == 1 else "entries were"
         console.say(f"{hidden} {were} dropped from view; to see: {show}")
     return 0
-
-
-def _is_glob(key: str) -> bool:
-    return any(sign in key for sign in "*?[")
 
 
 def _chosen(record: Record, keys: Sequence[str]) -> bool:
@@ -132,7 +129,7 @@ def show_command(workspace: Workspace, key: str, output_format: str) -> int:
     contents = _contents(workspace)
     state = contents.fold()
     known = _with_manifest(workspace, state)
-    entry = _entry_of(find(_sought(known, state, key), key))
+    entry = entry_of(find(_sought(known, state, key), key))
     history = tuple(past for past in contents.entries if past.audio_id == entry.audio_id)
     beside = next(each for each in known if each.audio_id == entry.audio_id)
     shown = Shown(
@@ -178,14 +175,10 @@ def mv_command(workspace: Workspace, key: str, new_key: str) -> int:
             "a key is 1 to 64 letters, digits, '.', '_' or '-', and begins with a letter or digit",
             param_hint="NEW_KEY",
         )
-
-    def edit(known: Sequence[Record], entry: Entry) -> Entry | None:
-        if entry.key == new_key:
-            return None
-        _refuse_second(workspace, known, entry, new_key)
-        return replace(entry, key=new_key)
-
-    if _edit(workspace, key, edit) is None:
+    with _editing(workspace) as editing:
+        entry = entry_of(find(editing.known, key))
+        moved = editing.append(rename(editing.known, entry, new_key))
+    if not moved:
         workspace.console.say(
             f"{printable(key)} is recorded as {new_key} already; nothing was changed."
         )
@@ -195,119 +188,83 @@ def mv_command(workspace: Workspace, key: str, new_key: str) -> int:
     return 0
 
 
-def _refuse_second(
-    workspace: Workspace, known: Iterable[Record], entry: Entry, new_key: str
-) -> None:
-    """Keep a key from meaning two audios."""
-    for holder in (record.entry for record in known if record.key == new_key):
-        if holder is None or holder.audio_id == entry.audio_id or not _in_view(holder):
-            continue
-        move = command_line("state mv", holder.audio_id, "OTHER_KEY", options=workspace.options)
-        raise PersonasyncError(
-            f"the key {new_key!r} belongs to another audio, {holder.audio_id}",
-            hint=f"choose another key, or first give that one another: {move}",
-        )
-
-
-def _in_view(entry: Entry) -> bool:
-    return entry.status not in (Status.FORGOTTEN, Status.FAILED)
-
-
-@command.command("rm", epilog="\b\nExample:\n  personasync state rm neon-siren")
-@click.argument("key", shell_complete=complete_recorded_key)
+@command.command(
+    "rm",
+    epilog="\b\nExamples:\n  personasync state rm neon-siren\n  personasync state rm 'old-*'",
+)
+@click.argument(
+    "keys", nargs=-1, required=True, metavar="KEY...", shell_complete=complete_recorded_key
+)
 @option("--force", is_flag=True, environment=False, help="A pending one as well: give it up.")
 @lock_option
 @api_options
 @shared_options
-def rm_command(workspace: Workspace, key: str, force: bool) -> int:
-    """Drop a persona from view; KEY may be an audioId.
+def rm_command(workspace: Workspace, keys: tuple[str, ...], force: bool) -> int:
+    """Drop personas from view; KEY may be an audioId or a glob.
 
-    Its ID is kept, and adopted again if it comes back to the manifest.
+    Their IDs are kept, and adopted again if they come back to the manifest.
     """
-
-    def edit(_known: Sequence[Record], entry: Entry) -> Entry | None:
-        match entry.status:
-            case Status.PENDING if not force or answered_id(entry):
-                raise _still_pending(entry, workspace.options)
-            case Status.FORGOTTEN:
-                return None
-            case Status.CONFLICT:  # the code alone tells it from what never was, should it return
-                return replace(entry, status=Status.FORGOTTEN, code=CONFLICT_CODE)
-            case _:
-                return replace(entry, status=Status.FORGOTTEN)
-
-    dropped = _edit(workspace, key, edit)
-    if dropped is None:
-        workspace.console.say(
-            f"{printable(key)} was dropped from view before; nothing was changed."
-        )
-        return 0
-    workspace.console.result(f"{printable(key)}: dropped from view")
-    if dropped.persona_id:
-        workspace.console.say(
-            f"Its ID, {printable(dropped.persona_id)}, is kept: back in the manifest, it needs no"
-            " request."
-        )
-    elif dropped.code == CONFLICT_CODE:
-        workspace.console.say(
-            "Its persona exists, and its ID is not known: back in the manifest, it is in conflict."
-        )
+    with _editing(workspace) as editing:
+        chosen = [entry_of(record) for record in choose(editing.known, keys)]
+        dropped = [(entry, forget(entry, force=force)) for entry in chosen]
+        editing.append([line for _entry, lines in dropped for line in lines])
+    for entry, lines in dropped:
+        _tell_dropped(workspace.console, entry, lines)
     return 0
 
 
-def _still_pending(entry: Entry, options: Sequence[str]) -> PersonasyncError:
-    form = ("--format", "manifest")
-    apply = command_line("apply", options=options)
-    show = command_line("state show", entry.audio_id, flags=form, options=options)
-    shown = answered_id(entry)
-    record = command_line("import", entry.audio_id, shown or "PERSONA_ID", options=options)
-    drop = command_line("state rm", entry.audio_id, flags=["--force"], options=options)
-    if shown:
-        return PersonasyncError(
-            f"{entry.key!r} is pending, and an answer that was kept for it shows its ID",
-            hint=f"record it: {record}",
+def _tell_dropped(console: Console, entry: Entry, lines: Sequence[Entry]) -> None:
+    if not lines:
+        console.say(f"{printable(entry.key)} was dropped from view before; nothing was changed.")
+        return
+    console.result(f"{printable(entry.key)}: dropped from view")
+    ids = [printable(line.persona_id) for line in lines if line.persona_id]
+    if len(ids) > 1:
+        console.say(
+            f"Its IDs, {' and '.join(ids)}, are kept: back in the manifest, it is in conflict."
         )
-    return PersonasyncError(
-        f"{entry.key!r} is pending: its persona may exist, and its ID is not known yet",
-        hint=f"settle it first: with it in the manifest, as this prints it: {show};"
-        f" then this asks again, which is safe: {apply}; or, if you know the ID: {record};"
-        f" or, if its persona surely does not exist: {drop}",
-    )
+    elif ids:
+        console.say(f"Its ID, {ids[0]}, is kept: back in the manifest, it needs no request.")
+    elif lines[0].in_conflict:
+        console.say(
+            "Its persona exists, and its ID is not known: back in the manifest, it is in conflict."
+        )
 
 
-_Edit: TypeAlias = Callable[[Sequence[Record], Entry], Entry | None]
+@dataclass(frozen=True, slots=True)
+class _Editing:
+    """A state that is held while it is edited."""
+
+    log: StateLog
+    known: tuple[Record, ...]
+
+    def append(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Append what an edit makes, if it makes anything."""
+        if entries:
+            self.log.append(entries)
+        return entries
 
 
-def _edit(workspace: Workspace, key: str, edit: _Edit) -> Entry | None:
-    """Append what an edit makes of an entry, and return it; ``None`` if it changes nothing."""
-    find(_records(_contents(workspace).fold()), key)  # before any lock
+@contextmanager
+def _editing(workspace: Workspace) -> Iterator[_Editing]:
+    """Hold the state; nothing is held, and no lock file made, where there is none."""
+    _contents(workspace)
     log = workspace.log(any_api=True)
     with workspace.locked(log):
-        known = _records(log.read().fold())
-        edited = edit(known, _entry_of(find(known, key)))
-        if edited is not None:
-            edited = replace(edited, at=utc_now(), run=new_run())
-            log.append([edited])
-    return edited
+        yield _Editing(log, _records(log.read().fold()))
 
 
 def _contents(workspace: Workspace) -> LogContents:
     """Read the state, whichever API it belongs to; raises ``PersonasyncError`` for none."""
     workspace.check_options()
     contents = workspace.read(workspace.log(any_api=True))
-    if not is_begun(contents):
-        raise no_state(workspace)
+    if not contents.begun:
+        raise workspace.no_state()
     return contents
 
 
 def _records(state: State) -> tuple[Record, ...]:
     return records(Manifest(()), state)
-
-
-def _entry_of(record: Record) -> Entry:
-    if record.entry is None:
-        raise AssertionError("a record of the state has an entry")
-    return record.entry
 
 
 for _command in (init_command, copy_command, verify_command, unlock_command):

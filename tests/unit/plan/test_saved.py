@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from personasync.model.answer import KeptAnswer
 from personasync.model.diagnostics import Place
 from personasync.model.errors import PlanError, StalePlanError
 from personasync.model.persona import Manifest, Persona, PersonaRequest
@@ -95,7 +96,7 @@ entries_ = st.builds(
     | requests.filter(lambda each: float("inf") not in (each.vocal_start, each.vocal_end)),
     code=st.none() | st.integers(100, 999),
     message=st.none() | texts,
-    answer=st.none() | texts,
+    answer=st.none() | texts.map(KeptAnswer.of_text),
     after_pending=st.none() | st.booleans(),
     extra=st.none() | st.just({"note": [1, {"of": "a later version"}]}),
 )

@@ -2,23 +2,61 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from personasync.model.answer import KeptAnswer
 from personasync.state.codec import decode_line, encode_entry
-from personasync.state.entry import Origin, Status
-from personasync.state.fold import State, fold
+from personasync.state.entry import Entry, Origin, Status
+from personasync.state.fold import State, fold, lines_of
 from tests.unit.state.samples import HEADER, brief, created, entries, entry, request
 
 few = st.sampled_from(["a", "b", "c"])
-logs = st.lists(entries(audio_ids=few), max_size=12)
+ids = st.sampled_from(["X", "Y", "Z"])
+logs = st.lists(entries(audio_ids=few, persona_ids=ids), max_size=12)
 
 
-def ids_of(folded):
-    return {audio: known.persona_id for audio, known in folded.items() if known.persona_id}
+@st.composite
+def forced(draw: st.DrawFn) -> Entry:
+    """An entry of one audio that may replace other IDs, be it as no run of ours would."""
+    names = st.sampled_from(["X", "Y", "Z", "X r1", "Y r1", "Z r2"])
+    return created(
+        1,
+        draw(ids),
+        replaces=tuple(sorted(draw(st.sets(names, max_size=2)))),
+        again=tuple(
+            sorted(draw(st.sampled_from([(), ("r1",), ("r2",), ("", "r1"), ("r1", "r2")])))
+        ),
+    )
+
+
+words = st.lists(
+    forced()
+    | st.builds(
+        lambda status: entry(1, status),
+        st.sampled_from([Status.PENDING, Status.CONFLICT, Status.FAILED, Status.FORGOTTEN]),
+    ),
+    max_size=7,
+)
+
+
+def ids_of(folded: Mapping[str, Entry]) -> dict[str, set[str | None]]:
+    """Return which IDs are known of each audio."""
+    found = {
+        audio: {line.persona_id for line in lines_of(known)} for audio, known in folded.items()
+    }
+    return {audio: known - {None} for audio, known in found.items() if known - {None}}
+
+
+def compacted(log: Iterable[Entry]) -> list[Entry]:
+    """Return what compaction leaves of a log."""
+    kept = [line for known in fold(log).values() for line in lines_of(known)]
+    return [decode_line(encode_entry(line)) for line in kept]  # type: ignore[misc]
 
 
 def test_the_last_entry_about_an_audio_wins():
@@ -26,12 +64,35 @@ def test_the_last_entry_about_an_audio_wins():
     assert fold([first, other, second]) == {"audio-1": second, "audio-2": other}
 
 
-def test_nothing_wins_against_an_id_but_another_id():
+def test_nothing_without_an_id_hides_one():
     known = created(1)
     for status in (Status.PENDING, Status.FAILED, Status.CONFLICT):
         assert fold([known, entry(1, status)]) == {"audio-1": known}
-    forced = created(1, "other", origin=Origin.IMPORT)
-    assert fold([known, forced]) == {"audio-1": forced}
+
+
+def test_an_id_gives_way_only_to_an_entry_that_says_so():
+    known = created(1)
+    forced = created(1, "other", origin=Origin.IMPORT, replaces=("id-1",))
+    assert fold([known, forced]) == fold([forced, known]) == {"audio-1": forced}
+    renamed = replace(known, key="new")
+    assert fold([known, forced, renamed]) == {"audio-1": forced}, "the old ID came back"
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_two_ids_of_which_neither_replaces_the_other_are_both_kept(order):
+    log = [created(1, "A"), created(1, "B"), entry(1, Status.PENDING)]
+    (known,) = fold([log[number] for number in order]).values()
+    assert (known.status, known.persona_id, known.in_conflict) == (Status.CONFLICT, None, True)
+    assert [rival.persona_id for rival in known.rivals] == ["A", "B"]
+    assert lines_of(known) == known.rivals
+
+
+def test_an_id_that_was_replaced_can_be_recorded_again():
+    log = [created(1, "A"), created(1, "B", replaces=("A",))]
+    back = created(1, "A", replaces=("A", "B"), again=("r2",))
+    for order in itertools.permutations([*log, back]):
+        (known,) = fold(order).values()
+        assert (known.persona_id, known.again) == ("A", ("r2",))
 
 
 def test_forgetting_keeps_the_id():
@@ -53,11 +114,11 @@ def test_an_entry_inherits_the_request_and_the_kept_answer():
     }
 
 
-def test_an_answer_is_of_no_use_once_the_outcome_is_known():
+def test_an_answer_is_of_no_use_once_the_id_is_known():
     sent = entry(1, answer=KeptAnswer.of_text("<html>"))
     assert fold([sent, created(1)]) == {"audio-1": created(1)}
     refused = entry(1, Status.FAILED, code=404)
-    assert fold([sent, refused]) == {"audio-1": refused}
+    assert fold([sent, refused]) == {"audio-1": replace(refused, answer=sent.answer)}
 
 
 def test_a_newer_answer_takes_the_place_of_an_older():
@@ -67,24 +128,31 @@ def test_a_newer_answer_takes_the_place_of_an_older():
 
 
 @brief
-@given(logs, st.randoms(use_true_random=False))
-def test_no_order_of_the_lines_loses_an_id(log, random):
+@given(logs | words, st.randoms(use_true_random=False))
+def test_which_ids_are_known_does_not_depend_on_the_order(log, random):
     shuffled = random.sample(log, len(log))
     one, other = fold(log), fold(shuffled)
     assert one.keys() == other.keys() == {known.audio_id for known in log}
-    assert ids_of(one).keys() == ids_of(other).keys()
-    given_ids = {known.persona_id for known in log}
-    assert set(ids_of(other).values()) <= given_ids
+    assert ids_of(one) == ids_of(other)
 
 
 @brief
-@given(
-    st.lists(entries(audio_ids=few, persona_ids=st.just("the-one")), max_size=12),
-    st.randoms(use_true_random=False),
-)
-def test_where_the_ids_agree_their_order_does_not_matter(log, random):
-    shuffled = random.sample(log, len(log))
-    assert ids_of(fold(log)) == ids_of(fold(shuffled))
+@given(logs | words)
+def test_no_id_leaves_but_by_a_word_that_replaces_it(log):
+    known = ids_of(fold(log))
+    replaced = {(each.audio_id, name.split()[0]) for each in log for name in each.replaces}
+    for each in log:
+        if each.persona_id and (each.audio_id, each.persona_id) not in replaced:
+            assert each.persona_id in known[each.audio_id]
+        if each.persona_id:
+            assert known[each.audio_id]
+
+
+@brief
+@given(logs | words, logs | words)
+def test_compaction_and_folding_commute(before, after):
+    assert ids_of(fold([*compacted(before), *after])) == ids_of(fold([*before, *after]))
+    assert ids_of(fold([*after, *compacted(before)])) == ids_of(fold([*before, *after]))
 
 
 @brief
@@ -99,17 +167,16 @@ def test_lines_about_different_audios_can_change_places(log, random):
 
 
 @brief
-@given(logs)
+@given(logs | words)
 def test_compaction_changes_nothing_that_is_known(log):
     folded = fold(log)
-    compacted = [decode_line(encode_entry(folded[audio])) for audio in sorted(folded)]
-    assert fold(compacted) == folded
-    assert fold([*compacted, *compacted]) == folded
-    assert State(HEADER, fold(compacted)).digest() == State(HEADER, folded).digest()
+    assert fold(compacted(log)) == folded
+    assert fold([*compacted(log), *compacted(log)]) == folded
+    assert State(HEADER, fold(compacted(log))).digest() == State(HEADER, folded).digest()
 
 
 @brief
-@given(logs, logs)
+@given(*[st.lists(entries(audio_ids=few, persona_ids=st.just("X")), max_size=9)] * 2)
 def test_a_log_can_be_folded_piece_by_piece(before, after):
     assert fold([*fold(before).values(), *after]) == fold([*before, *after])
 

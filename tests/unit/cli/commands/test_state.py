@@ -41,7 +41,7 @@ def test_each_status_is_dropped_as_it_may_be(state: Cli) -> None:
         "Error: 'p-001' is pending: its persona may exist, and its ID is not known yet\n"
         "  settle it first: with it in the manifest, as this prints it:"
         " personasync state show audio-001 --format manifest;"
-        " then this asks again, which is safe: personasync apply;"
+        " then this asks again, which spends nothing twice: personasync apply;"
         " or, if you know the ID: personasync import audio-001 PERSONA_ID;"
         " or, if its persona surely does not exist: personasync state rm audio-001 --force\n"
     )

@@ -1,22 +1,19 @@
-"""Which persona a key of the command line means, and what it is told when it means none."""
+"""Which audio a key means, and what is said when it means none."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import fnmatchcase
 from typing import Final
 
-from personasync.api.base_url import parse_base_url
-from personasync.cli.workspace import Workspace
-from personasync.model.contract import DEFAULT_BASE_URL, SANDBOX_API
 from personasync.model.errors import PersonasyncError
 from personasync.model.persona import Manifest, Persona
 from personasync.model.spelling import nearest
 from personasync.model.steps import Command, NextStep, Option
-from personasync.state import Entry, Header, LogContents, State, Status
+from personasync.state.entry import Entry, Status
+from personasync.state.fold import State
 
 _NAMED: Final = 5
 
@@ -50,18 +47,9 @@ class Record:
         """How much the record counts beside others of its key."""
         if self.persona is not None or self.entry is None:
             return Standing.WANTED
-        match self.entry.status:
-            case Status.FAILED:
-                return Standing.FAILED
-            case Status.FORGOTTEN:
-                return Standing.FORGOTTEN
-            case _:
-                return Standing.IN_VIEW
-
-
-def optional_manifest(workspace: Workspace) -> Manifest:
-    """Return the manifest, or an empty one when none was named and none is there."""
-    return workspace.load_manifest() if workspace.has_manifest else Manifest(())
+        if self.entry.in_view:
+            return Standing.IN_VIEW
+        return Standing.FAILED if self.entry.status is Status.FAILED else Standing.FORGOTTEN
 
 
 def records(manifest: Manifest, state: State) -> tuple[Record, ...]:
@@ -171,30 +159,23 @@ def _instead(known: Sequence[Record], word: str) -> NextStep:
     return NextStep("to see what is recorded: ", Command("state list"))
 
 
-def apply_command(workspace: Workspace, header: Header | None) -> Command:
-    """Return the apply that goes on with a state, whichever API that belongs to."""
-    api = header.api if header else workspace.api
-    if api == SANDBOX_API:
-        return Command("apply", (), (Option("sandbox"),))
-    inherited = os.environ.get("PERSONASYNC_BASE_URL") or DEFAULT_BASE_URL
-    if parse_base_url(inherited) == api:
-        return Command("apply")
-    return Command("apply", (), (Option("base-url", api),))
+def choose(known: Sequence[Record], words: Sequence[str]) -> tuple[Record, ...]:
+    """Return the records that keys, audioIds and globs mean, each once, in the order of ``words``.
+
+    A glob means what is in view, and what failed; what was dropped from view
+    must be named. Raises ``PersonasyncError`` as ``find`` does, and for a glob
+    that means nothing.
+    """
+    found: dict[str, Record] = {}
+    shown = [record for record in known if record.standing is not Standing.FORGOTTEN]
+    for word in words:
+        for record in matched(shown, word) if is_glob(word) else [find(known, word)]:
+            found[record.audio_id] = record
+    return tuple(found.values())
 
 
-def is_begun(contents: LogContents) -> bool:
-    """Whether there is a state at all, be it an empty one."""
-    return contents.header is not None or bool(contents.entries)
-
-
-def no_state(workspace: Workspace) -> PersonasyncError:
-    """Return the error that says so."""
-    return PersonasyncError(
-        f"there is no state at {workspace.location}",
-        hint=NextStep(
-            "the first apply or import begins one; name another with ",
-            Option("state"),
-            ", or the sandbox's with ",
-            Option("sandbox"),
-        ),
-    )
+def entry_of(record: Record) -> Entry:
+    """Return the entry of a record of the state, which always has one."""
+    if record.entry is None:
+        raise AssertionError("a record of the state has an entry")
+    return record.entry

@@ -4,22 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from personasync.cli.console import Console
-from personasync.cli.records import (
-    Record,
-    Standing,
-    apply_command,
-    by_key,
-    find,
-    records,
-    unambiguous_name,
-)
-from personasync.cli.workspace import Workspace
 from personasync.model.diagnostics import Place
 from personasync.model.errors import PersonasyncError
 from personasync.model.persona import Manifest, Persona, PersonaRequest
 from personasync.render.commands import Shell
 from personasync.state import Entry, Header, State, Status
+from personasync.state.find import Record, Standing, by_key, find, records, unambiguous_name
 
 
 def persona(key: str, audio_id: str) -> Persona:
@@ -141,38 +131,3 @@ def test_a_command_names_the_audio_where_the_key_means_another() -> None:
     assert unambiguous_name((new, old), new) == "k"
     assert unambiguous_name((new, old), old) == "a1"
     assert (new.standing, old.standing) == (Standing.WANTED, Standing.IN_VIEW)
-
-
-@pytest.mark.parametrize(
-    ("workspace", "inherited", "api", "options"),
-    [
-        (Workspace(Console()), None, None, ()),
-        (Workspace(Console()), None, "https://apibox.erweima.ai", ()),
-        (Workspace(Console()), None, "https://api.example", ("--base-url", "https://api.example")),
-        (Workspace(Console()), "https://api.example", "https://api.example", ()),
-        (
-            Workspace(Console(), base_url="https://api.example"),
-            None,
-            None,
-            ("--base-url", "https://api.example"),
-        ),
-        (Workspace(Console(), sandbox=True), None, "sandbox", ("--sandbox",)),
-        (
-            Workspace(Console(), state="personas.sandbox.state.jsonl"),
-            None,
-            "sandbox",
-            ("--sandbox", "--state", "personas.sandbox.state.jsonl"),
-        ),
-    ],
-)
-def test_an_apply_is_shown_with_the_api_of_the_state(
-    workspace: Workspace,
-    inherited: str | None,
-    api: str | None,
-    options: tuple[str, ...],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    if inherited:
-        monkeypatch.setenv("PERSONASYNC_BASE_URL", inherited)
-    apply = apply_command(workspace, Header("lineage", api) if api else None)
-    assert workspace.shell.line(apply).split()[2:] == list(options)
