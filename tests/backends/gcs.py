@@ -19,13 +19,14 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     objects: dict[str, tuple[int, bytes]]
     guard: threading.Lock
+    careless: bool
 
     def do_PUT(self) -> None:
         name, data = self._name(), self.rfile.read(int(self.headers.get("Content-Length", 0)))
         wanted = self.headers.get("x-goog-if-generation-match")
         with self.guard:
             generation = self.objects.get(name, (0, b""))[0]
-            if wanted is not None and int(wanted) != generation:
+            if not self.careless and wanted not in (None, str(generation)):
                 return self._answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
             self.objects[name] = generation + 1, data
         return self._answer(200, b"", generation + 1)
@@ -71,9 +72,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def gcs() -> Iterator[str]:
-    """Run the stand-in; yields its address."""
-    handler = type("Handler", (_Handler,), {"objects": {}, "guard": threading.Lock()})
+def gcs(*, careless: bool = False) -> Iterator[str]:
+    """Run the stand-in; yields its address. A careless one ignores conditions."""
+    own = {"objects": {}, "guard": threading.Lock(), "careless": careless}
+    handler = type("Handler", (_Handler,), own)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
