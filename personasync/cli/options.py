@@ -107,7 +107,7 @@ def shared_options(command: _F) -> _F:
         multiple=True,
         type=click.Path(readable=False),
         metavar="PATH",
-        help="File or folder, else personas.yaml; repeatable.",
+        help="Files, folders, globs, -; else personas.yaml.",
     )
     @option(
         "--state",

@@ -103,10 +103,17 @@ class Workspace:
         from personasync.manifest.load import load_manifest  # not every command has one
 
         if not self.has_manifest:
-            raise ManifestError(
-                f"there is no {DEFAULT_MANIFEST} here",
-                hint="name a manifest with -f, or write one to start from: personasync init",
+            from personasync.manifest.find import with_other_suffix
+
+            hint = NextStep(
+                "name a manifest with ",
+                Option("manifest"),
+                ", or write one to start from: ",
+                Command("init"),
             )
+            if (other := with_other_suffix(DEFAULT_MANIFEST)) is not None:
+                hint = NextStep(f"there is a {other}: name it with ", Option("manifest", other))
+            raise ManifestError(f"there is no {DEFAULT_MANIFEST} here", hint=hint)
         manifest = load_manifest(self.manifest_paths)
         if manifest.warnings and strict:
             raise ManifestError(
@@ -148,6 +155,7 @@ class Workspace:
 
     def compute_plan(self, manifest: Manifest, state: State) -> Plan:
         """Compute the plan; what contradicts the state is shown in its line of the manifest."""
+        from personasync.manifest.find import may_be_shown
         from personasync.manifest.lines import with_sources
         from personasync.plan.compute import compute_plan  # not every command has one
 
@@ -155,7 +163,7 @@ class Workspace:
             return compute_plan(manifest, state)
         except PlanError as error:
             for file in manifest.files:
-                if Path(file).is_file():
+                if Path(file).is_file() and may_be_shown(file):
                     data = Path(file).read_bytes()
                     error.diagnostics = tuple(with_sources(error.diagnostics, file, data))
             raise

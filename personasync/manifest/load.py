@@ -7,9 +7,9 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
+from personasync.manifest.find import File, find_files, read_bytes
 from personasync.manifest.lines import with_sources
 from personasync.manifest.reader import (
     MAX_BYTES,
@@ -27,98 +27,25 @@ from personasync.model.errors import ManifestError
 from personasync.model.persona import Manifest, Persona, PersonaRequest, Settings
 from personasync.model.units import Rate
 
-_SUFFIXES: Final = (".yaml", ".yml")
-
 
 def load_manifest(paths: Sequence[str | os.PathLike[str]]) -> Manifest:
-    """Read files and folders as one manifest.
+    """Read files, folders, globs and, as ``-``, standard input as one manifest.
 
     A folder stands for the ``*.yaml`` and ``*.yml`` files in it, sorted, the
-    hidden ones left out; folders inside it are not searched. A file that is
-    reached twice is read once. Raises ``ManifestError`` with every problem of
-    every file as its ``diagnostics``, sorted by place.
+    hidden ones left out; folders inside it are not searched. In a glob, ``**``
+    stands for folders at any depth. A file that is reached twice is read once.
+    Raises ``ManifestError`` with every problem of every file as its
+    ``diagnostics``, sorted by place.
     """
     if isinstance(paths, (str, os.PathLike)):
         paths = [paths]
     with collector_paused():
         assembly = _Assembly()
-        files, problems = _find_files(paths)
+        files, problems = find_files(paths)
         assembly.diagnostics += problems
         for file in files:
             assembly.read(file)
-        return assembly.finish(tuple(files))
-
-
-# Files
-
-
-def _find_files(
-    paths: Sequence[str | os.PathLike[str]],
-) -> tuple[list[str], list[Diagnostic]]:
-    """Return the files that the paths stand for, each once, and what is wrong with the paths."""
-    files: dict[tuple[int, int], str] = {}
-    problems = []
-    if not paths:
-        problems.append(Diagnostic(Severity.ERROR, "no-manifest", "no manifest is given"))
-    for path in paths:
-        name = os.fsdecode(path)
-        try:
-            found = _in_folder(name) if os.path.isdir(name) else [name]  # noqa: PTH112
-        except OSError as error:
-            problems.append(_unreadable(name, error))
-            continue
-        if not found:
-            problems.append(_no_manifests(name))
-        for file in found:
-            try:
-                status = os.stat(file)  # noqa: PTH116 - the name stays as the user wrote it
-            except (OSError, ValueError) as error:
-                problems.append(_unreadable(file, error))
-            else:
-                files.setdefault((status.st_dev, status.st_ino), file)
-    return list(files.values()), problems
-
-
-def _in_folder(folder: str) -> list[str]:
-    """Return the manifests of a folder, links that lead nowhere included."""
-    with os.scandir(folder) as children:
-        names = [
-            child.name
-            for child in children
-            if child.name.lower().endswith(_SUFFIXES)
-            and not child.name.startswith(".")
-            and (child.is_file() or not Path(child).exists())
-        ]
-    prefix = "" if folder == os.curdir else folder
-    return [os.path.join(prefix, name) for name in sorted(names)]  # noqa: PTH118
-
-
-def _no_manifests(folder: str) -> Diagnostic:
-    inner = any(Path(folder).glob("*/*.y*ml"))
-    hint = "name another folder, or a file"
-    if inner:
-        hint = "name the folders inside it one by one: they are not searched"
-    return _file_problem(
-        folder, "no-manifest", "the folder has no *.yaml or *.yml file in it", hint
-    )
-
-
-def _unreadable(name: str, error: OSError | ValueError) -> Diagnostic:
-    if isinstance(error, FileNotFoundError):
-        stem, suffix = os.path.splitext(name)  # noqa: PTH122
-        other = stem + {".yaml": ".yml", ".yml": ".yaml"}.get(suffix, "")
-        hint = "personasync init writes a manifest to start from; -f names another file or folder"
-        if other != stem and Path(other).exists():
-            hint = f"did you mean {other}?"
-        return _file_problem(name, "no-such-file", "there is no such file", hint)
-    if isinstance(error, PermissionError):
-        return _file_problem(name, "no-permission", "there is no permission to read it")
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    return _file_problem(name, "unreadable", f"it cannot be read: {reason}")
-
-
-def _file_problem(file: str, code: str, message: str, hint: str | None = None) -> Diagnostic:
-    return Diagnostic(Severity.ERROR, code, message, Place(file, 0, 0), hint)
+        return assembly.finish(tuple(file.name for file in files))
 
 
 # The shape: what the schema says
@@ -184,6 +111,7 @@ class _Assembly:
         self.diagnostics: list[Diagnostic] = []
         self._omitted = 0
         self._documents: list[Document] = []
+        self._hidden: set[str] = set()  # files whose lines are nobody's business
         self._starts: list[int] = []  # how many personas came before each document
         self._keys: list[str] = []
         self._entries: list[Value] = []
@@ -193,13 +121,15 @@ class _Assembly:
         }
         self._settings: dict[str, tuple[Any, Place]] = {}
 
-    def read(self, file: str) -> None:
+    def read(self, file: File) -> None:
         """Take in one file."""
-        data = _read_bytes(file)
+        data = read_bytes(file, MAX_BYTES + 1)
         if isinstance(data, Diagnostic):
             self.diagnostics.append(data)
             return
-        document = read_document(file, data)
+        document = read_document(file.name, data)
+        if not file.shown:
+            self._hidden.add(file.name)
         self._documents.append(document)
         self._starts.append(len(self._entries))
         self.diagnostics += [_with_start(problem) for problem in document.problems]
@@ -243,7 +173,8 @@ class _Assembly:
         warnings.sort(key=_by_place)
         kept = sorted((errors + warnings)[:MAX_PROBLEMS], key=_by_place)
         for document in self._documents:
-            kept = with_sources(kept, document.file, document.data)
+            if document.file not in self._hidden:
+                kept = with_sources(kept, document.file, document.data)
         kept = [with_quoted(diagnostic) for diagnostic in kept]
         omitted = self._omitted + len(errors) + len(warnings) - len(kept)
         if omitted:
@@ -373,14 +304,6 @@ def _with_start(problem: Diagnostic) -> Diagnostic:
         return problem
     hint = "begin with version: 1 and personas:, or let personasync init write a manifest"
     return replace(problem, hint=hint)
-
-
-def _read_bytes(file: str) -> bytes | Diagnostic:
-    try:
-        with open(file, "rb") as stream:
-            return stream.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        return _unreadable(file, error)
 
 
 def _persona(

@@ -3,6 +3,7 @@
 What each problem looks like stands in tests/examples.
 """
 
+import io
 import json
 import os
 import subprocess
@@ -171,13 +172,68 @@ class TestFiles:
     def test_a_missing_file(self) -> None:
         (problem,) = problems("personas.yaml")
         assert (problem.code, problem.place) == ("no-such-file", Place("personas.yaml", 0, 0))
-        assert problem.hint is not None
-        assert "personasync init" in problem.hint
+        assert "personasync init" in str(problem.hint)
 
     def test_a_missing_file_with_another_suffix(self) -> None:
         write("personas.yml")
         (problem,) = problems("personas.yaml")
         assert problem.hint == "did you mean personas.yml?"
+
+    def test_standard_input(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        text = yaml.safe_dump({"version": 1, "personas": {"a": entry()}}).encode()
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+        write("more.yaml", {"b": entry(audioId="b2", name="B")})
+        manifest = load_manifest(["-", "more.yaml", "-"])
+        assert manifest.files == ("<stdin>", "more.yaml")
+        assert [str(persona.place) for persona in manifest.personas] == [
+            "<stdin>:2:3",
+            "more.yaml:3:3",
+        ]
+
+    @pytest.mark.parametrize(
+        ("pattern", "found"),
+        [
+            ("d/**/*.yaml", ("d/a.yaml", "d/e/f/c.yaml")),
+            ("d/**", ("d/a.yaml", "d/b.yml", "d/e/f/c.yaml")),
+            ("d/*", ("d/a.yaml", "d/b.yml")),
+            ("d/[ab].*", ("d/a.yaml", "d/b.yml")),
+            ("*/[x].yaml", ("d[1]/[x].yaml",)),
+        ],
+    )
+    def test_a_glob_is_expanded(self, pattern: str, found: tuple[str, ...]) -> None:
+        for name in ("d/b.yml", "d/a.yaml", "d/.hidden.yaml", "d/e/f/c.yaml", "d[1]/[x].yaml"):
+            write(name)
+        Path("d/notes.txt").write_text("no manifest")
+        assert files(pattern.replace("[x]", "[[]x]")) == found
+
+    def test_a_glob_that_matches_nothing(self) -> None:
+        write("a.yaml")
+        assert [(p.code, str(p.place)) for p in problems("d/*.yaml")] == [
+            ("no-manifest", "d/*.yaml")
+        ]
+
+    @pytest.mark.parametrize("link", ["m.yaml", "d/m.yaml", "linked/m.yaml", "folder"])
+    def test_no_line_of_what_lies_elsewhere_is_shown(
+        self, link: str, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        outside = tmp_path_factory.mktemp("outside")
+        (outside / "m.yaml").write_text("key: sk-secret\nversion: 1\npersonas: {}\n")
+        Path("d").mkdir()
+        Path("d/m.yaml").symlink_to(outside / "m.yaml")
+        Path("m.yaml").symlink_to(outside / "m.yaml")
+        Path("linked").symlink_to(outside)
+        Path("folder").symlink_to(outside)
+        found = problems(link)
+        assert [(p.code, p.source) for p in found] == [("unknown-field", None)]
+        assert "secret" not in render_text(found)
+
+    def test_lines_of_what_lies_in_the_folder_are_shown(self) -> None:
+        Path("d/e").mkdir(parents=True)
+        Path("d/e/real.yaml").write_text("key: C\nversion: 1\npersonas: {}\n")
+        Path("d/m.yaml").symlink_to("e/real.yaml")
+        Path("folder").symlink_to("d")
+        for name in ("d/m.yaml", "folder/m.yaml", str(Path("d/m.yaml").absolute())):
+            assert [p.source for p in problems(name)] == ["key: C"]
 
     def test_a_dangling_link_in_a_folder(self) -> None:
         write("d/b.yaml", {"b": entry(taskId="")})
