@@ -15,7 +15,7 @@ from personasync.sandbox.errors import SandboxError
 from personasync.sandbox.exchange import Exchange
 from personasync.sandbox.faults import Fault, FaultKind
 from personasync.sandbox.server import Sandbox
-from personasync.sandbox.tasks import Task, Track, named_tracks, read_tasks
+from personasync.sandbox.tasks import Status, Task, Track, named_tracks, read_tasks
 
 __all__ = [
     "Books",
@@ -26,6 +26,7 @@ __all__ = [
     "Sandbox",
     "SandboxConfig",
     "SandboxError",
+    "Status",
     "Task",
     "Track",
     "named_tracks",
