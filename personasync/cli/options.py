@@ -167,7 +167,7 @@ _FORMATS: Final = frozenset(
 """The formats that some command takes."""
 
 
-def format_option(formats: Iterable[str], note: str = "") -> Callable[[_F], _F]:
+def format_option(formats: Iterable[str], help: str = "") -> Callable[[_F], _F]:
     """Add ``--format``, which takes one of the names, the first by default."""
     names = tuple(formats)
     return option(
@@ -178,8 +178,18 @@ def format_option(formats: Iterable[str], note: str = "") -> Callable[[_F], _F]:
         metavar="FORMAT",
         default=names[0],
         show_default=True,
-        help=f"{', '.join(names)}.{note}",
+        help=help or f"{', '.join(names)}.",
     )
+
+
+FILE: Final[dict[str, Any]] = {"type": click.Path(readable=False), "metavar": "FILE"}
+
+
+def output_options(command: _F) -> _F:
+    """Add ``--json-out`` and ``--markdown-out``."""
+    as_json = option("--json-out", **FILE, help="Write what --format json prints, too.")
+    as_markdown = option("--markdown-out", **FILE, help="Write it as Markdown, too.")
+    return as_json(as_markdown(command))
 
 
 def sandbox_option(command: _F) -> _F:
@@ -238,6 +248,13 @@ def selection_options(command: _F) -> _F:
                 help="Refuse a plan that would create more.",
             ),
             option("--strict", is_flag=True, help="Warnings and (!) rows are errors."),
+            option(
+                "--fail-on",
+                multiple=True,
+                type=click.Choice(["warnings", "attention"]),
+                metavar="KIND",
+                help="One of them: warnings, or attention.",
+            ),
         )
     ):
         command = decorate(command)

@@ -60,13 +60,14 @@ def follow(workspace: Workspace, saved: Document) -> Workspace:
     )
 
 
-def load_manifest(workspace: Workspace, given: Workspace, *, strict: bool) -> Manifest:
-    """Load the manifest that a saved plan names; ``given`` is what the command line named.
+def load_manifest(workspace: Workspace, given: Workspace, *, strict: Option | None) -> Manifest:
+    """Load the manifest; ``given`` is the workspace as it was before a plan was followed.
 
     Where only the plan names it and it lies outside the working folder,
     nothing of it is shown: that the plan names a file gives no right to see it.
     """
-    if given.manifests or all(map(_is_here, workspace.manifests)):
+    named_by_plan = workspace.manifests if not given.manifests else ()
+    if all(map(_is_here, named_by_plan)):
         return workspace.load_manifest(strict=strict)
     named = ", ".join(workspace.manifests)
     try:

@@ -98,8 +98,8 @@ class Workspace:
         """The API in use, as a state's header names it."""
         return SANDBOX_API if self.sandbox else parse_base_url(self.base_url or DEFAULT_BASE_URL)
 
-    def load_manifest(self, *, strict: bool = False) -> Manifest:
-        """Load the manifest and say its warnings; under ``strict`` they are errors."""
+    def load_manifest(self, *, strict: Option | None = None) -> Manifest:
+        """Load the manifest and say its warnings; by the option ``strict`` they are errors."""
         from personasync.manifest.load import load_manifest  # not every command has one
 
         if not self.has_manifest:
@@ -116,8 +116,9 @@ class Workspace:
             raise ManifestError(f"there is no {DEFAULT_MANIFEST} here", hint=hint)
         manifest = load_manifest(self.manifest_paths)
         if manifest.warnings and strict:
+            told = counted(len(manifest.warnings), "warning")
             raise ManifestError(
-                f"--strict: the manifest has {counted(len(manifest.warnings), 'warning')}",
+                f"{self.shell.text(NextStep(strict))}: the manifest has {told}",
                 diagnostics=manifest.warnings,
             )
         if manifest.warnings:

@@ -37,11 +37,13 @@ def select(plan: Plan, targets: Sequence[str], excludes: Sequence[str] = ()) -> 
     return replace(plan, actions=kept, left_out=left_out)
 
 
-def refuse_unsafe(plan: Plan, *, strict: bool = False, max_creates: int | None = None) -> None:
+def refuse_unsafe(
+    plan: Plan, *, strict: Option | None = None, max_creates: int | None = None
+) -> None:
     """The gate that looks at a finished plan; raises ``PlanError`` where it does not pass.
 
-    ``strict`` refuses what needs attention; ``max_creates`` a plan that could
-    spend more.
+    ``strict`` refuses what needs attention, and is the option that asks for it;
+    ``max_creates`` a plan that could spend more.
     """
     spends = sum(action.kind in SPENDING for action in plan.actions)
     if max_creates is not None and spends > max_creates:
@@ -62,7 +64,7 @@ def refuse_unsafe(plan: Plan, *, strict: bool = False, max_creates: int | None =
         more = f" and {len(attention) - 5} more" if len(attention) > 5 else ""
         raise PlanError(
             f"{len(attention)} of the plan's rows {need} attention: {keys}{more}",
-            hint=NextStep("settle them, or leave out ", Option("strict")),
+            hint=NextStep("settle them, or leave out ", strict),
         )
 
 

@@ -39,7 +39,7 @@ _KEPT_FOR_NOTES: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
+class Table:
     """A table that may have to be cut; ``subject`` is what its rows are called then."""
 
     subject: str
@@ -49,12 +49,12 @@ class _Table:
     def fitted(self, room: int) -> str:
         """Return the table with as many whole rows as fit into ``room`` bytes."""
         whole = self._with(len(self.rows))
-        if _size(whole) <= room:
+        if size(whole) <= room:
             return whole
-        room -= _size(self._with(1)) - _size(self.rows[0]) - 1
+        room -= size(self._with(1)) - size(self.rows[0]) - 1
         kept = 0
         for row in self.rows:
-            room -= _size(row) + 1
+            room -= size(row) + 1
             if room < 0:
                 break
             kept += 1
@@ -82,11 +82,11 @@ def render_markdown(plan: Plan, *, limit: int = MARKDOWN_LIMIT, shell: Shell = H
     rows = rows_of(plan)
     head = _head([line for line in (remark_of(plan), *summary_lines(plan)) if line])
     notes = "".join(_notes(rows, shell))
-    actions = _Table("actions", ("", "key", "action", "persona", "details"), _actions(rows, shell))
-    changes = _Table("changed fields", ("key", "field", "recorded", "wanted"), _changes(rows))
-    room = limit - _size(head) - _size(notes)
+    actions = Table("actions", ("", "key", "action", "persona", "details"), _actions(rows, shell))
+    changes = Table("changed fields", ("key", "field", "recorded", "wanted"), _changes(rows))
+    room = limit - size(head) - size(notes)
     shown = actions.fitted(room - (_KEPT_FOR_NOTES if changes.rows else 0)) if rows else ""
-    differing = changes.fitted(room - _size(shown)) if changes.rows else ""
+    differing = changes.fitted(room - size(shown)) if changes.rows else ""
     return f"{head}{shown}{differing}{notes}"
 
 
@@ -102,19 +102,19 @@ def _actions(rows: Iterable[Row], shell: Shell) -> tuple[str, ...]:
 
 def _action(row: Row, shell: Shell, brief: bool) -> str:
     ways = () if brief else row.ways
-    commands = (_code(shell.line(way.command)) for way in ways)
-    return _table_row(
-        _code(row.symbol),
-        _code(row.key),
+    commands = (code(shell.line(way.command)) for way in ways)
+    return table_row(
+        code(row.symbol),
+        code(row.key),
         row.kind,
-        _code(row.name, _NAME_LIMIT),
-        "<br>".join(filter(None, (_code(row.detail, _TEXT_LIMIT), *commands))),
+        code(row.name, _NAME_LIMIT),
+        "<br>".join(filter(None, (code(row.detail, _TEXT_LIMIT), *commands))),
     )
 
 
 def _changes(rows: Iterable[Row]) -> tuple[str, ...]:
     return tuple(
-        _table_row(_code(row.key), _code(cut.field), _code(cut.recorded), _code(cut.wanted))
+        table_row(code(row.key), code(cut.field), code(cut.recorded), code(cut.wanted))
         for row in rows
         for cut in (change.around_difference(_TEXT_LIMIT) for change in row.changes)
     )
@@ -124,21 +124,23 @@ def _notes(rows: Sequence[Row], shell: Shell) -> Iterator[str]:
     """Yield a line for what many rows share; its commands name no persona, so it stays short."""
     notes = [(kind, _escaped(note)) for kind, note in notes_of(rows)]
     for row in (block.rows[0] for block in blocks_of(rows) if block.rows[0].ways):
-        ways = (f"{way.words}: {_code(shell.line(general(way.command)))}" for way in row.ways)
+        ways = (f"{way.words}: {code(shell.line(general(way.command)))}" for way in row.ways)
         notes.append((row.kind, "; ".join((_escaped(row.reason), *ways))))
     for index, (kind, note) in enumerate(notes):
         yield f"{'' if index else chr(10)}- **{kind}**: {note}\n"
 
 
 def _ruled(header: Sequence[str]) -> tuple[str, str]:
-    return _table_row(*header), _table_row(*("---" for _ in header))
+    return table_row(*header), table_row(*("---" for _ in header))
 
 
-def _table_row(*cells: str) -> str:
+def table_row(*cells: str) -> str:
+    """Return a row of cells that are Markdown already."""
     return f"| {' | '.join(cells)} |"
 
 
-def _code(text: str, limit: int | None = None) -> str:
+def code(text: str, limit: int | None = None) -> str:
+    """Return a text of unknown origin as code that nothing in it can end."""
     shown = printable(text, limit)
     return f"<code>{_escaped(shown)}</code>" if shown else ""
 
@@ -152,5 +154,6 @@ def _reference(match: re.Match[str]) -> str:
     return f"&#{ord(match[0])};" + ("<wbr>" if match[0] == "@" else "")
 
 
-def _size(text: str) -> int:
+def size(text: str) -> int:
+    """Return how many bytes of UTF-8 a text takes."""
     return len(text.encode())

@@ -10,7 +10,7 @@ import pytest
 from personasync.cli.main import cli
 from tests.helpers.support import Tool
 
-SCREEN = (80, 43)
+SCREEN = (80, 50)
 """Columns and lines of the screen that a command's help fits on."""
 
 

@@ -23,12 +23,14 @@ from personasync.cli.options import (
     format_option,
     lock_option,
     option,
+    output_options,
     selection_options,
     shared_options,
 )
-from personasync.cli.planning import Selection
+from personasync.cli.planning import Outputs, Selection, annotating, check_outputs, show_plan
 from personasync.cli.progress import listening, tell_once_more, told_to_the_end
 from personasync.cli.rehearsal import rehearsal
+from personasync.cli.report import Report
 from personasync.cli.session import remember
 from personasync.cli.workspace import Workspace
 from personasync.engine import DEFAULT_RATE, ApplyOptions, PersonaApi, apply
@@ -63,7 +65,8 @@ class _Timeouts:
 )
 @click.argument("plan_file", required=False, type=click.Path(readable=False), metavar="[PLANFILE]")
 @option("--auto-approve", is_flag=True, environment=False, help="Do not ask.")
-@format_option(("text", "json"), " json: one event a line.")
+@format_option(("text", "json", "github"), "text, json (events), github.")
+@output_options
 @option(
     "--parallelism",
     type=click.IntRange(1, 64),
@@ -98,6 +101,8 @@ def command(
     plan_file: str | None,
     auto_approve: bool,
     output_format: str,
+    json_out: str | None,
+    markdown_out: str | None,
     parallelism: int | None,
     rate_limit: tuple[Rate | None] | None,
     retry_for: float,
@@ -107,15 +112,17 @@ def command(
     exclude: tuple[str, ...],
     max_creates: int | None,
     strict: bool,
+    fail_on: tuple[str, ...],
 ) -> int:
     """Create what is missing and record the IDs; ask first.
 
     Options go before the manifest's settings, and those before the defaults.
     """
-    selection = Selection(target, exclude, max_creates, strict)
+    selection = Selection(target, exclude, max_creates, strict, fail_on)
+    files = Outputs(json=json_out, markdown=markdown_out)
     timeouts = _Timeouts(connect_timeout, read_timeout)
     console = workspace.console
-    with told_to_the_end(console, output_format) as told:
+    with annotating(workspace, output_format), told_to_the_end(console, output_format) as told:
         given, saved = workspace, None if plan_file is None else planfile.read_plan(plan_file)
         if saved is not None:
             workspace = planfile.follow(given, saved)
@@ -127,10 +134,8 @@ def command(
                 hint="leave them out (PERSONASYNC_TARGET and PERSONASYNC_EXCLUDE count), and narrow"
                 " the plan when it is saved",
             )
-        if saved is not None:
-            manifest = planfile.load_manifest(workspace, given, strict=strict)
-        else:
-            manifest = workspace.load_manifest(strict=strict)
+        manifest = planfile.load_manifest(workspace, given, strict=selection.refuses("warnings"))
+        check_outputs(workspace, manifest, files.named())
         options = _options(manifest.settings, parallelism, rate_limit, retry_for)
         log = workspace.log()
         with workspace.locked(log):
@@ -148,8 +153,12 @@ def command(
                         "Apply this plan? Each audio can make a persona only once.",
                         to="apply",
                     )
+                report = Report(workspace, output_format, files)
                 with listening(console, output_format, workspace.options, told) as listener:
-                    account = apply(plan, log=log, api=api, options=options, listener=listener)
+                    account = apply(
+                        plan, log=log, api=api, options=options, listener=report.hear(listener)
+                    )
+                report.give(account)
                 _end(workspace, account, told)
                 if account.complete and plan.applicable:
                     _compact(console, log)
@@ -159,6 +168,9 @@ def command(
 def _show(workspace: Workspace, plan: Plan, output_format: str) -> None:
     """Show the plan where the account will be shown: with JSON, beside the events."""
     console = workspace.console
+    if output_format == "github":
+        show_plan(workspace, plan, output_format)
+        return
     as_json = output_format == "json"
     color = console.remark_color if as_json else console.result_color
     text = render_text(plan, color=color, width=console.width, shell=workspace.shell)

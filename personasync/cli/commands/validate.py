@@ -9,6 +9,7 @@ from personasync.cli.options import format_option, option, shared_options
 from personasync.cli.workspace import Workspace
 from personasync.manifest.load import load_manifest
 from personasync.model.errors import ManifestError
+from personasync.model.steps import Option
 from personasync.render.diagnostics import DIAGNOSTIC_FORMATS
 from personasync.render.safe import printable
 
@@ -27,7 +28,7 @@ def command(workspace: Workspace, output_format: str, strict: bool) -> int:
     """Check the manifest, offline: every problem of every file at once."""
     console = workspace.console
     if output_format == "text":
-        manifest = workspace.load_manifest(strict=strict)
+        manifest = workspace.load_manifest(strict=Option("strict") if strict else None)
         count = len(manifest.personas)
         personas = "1 persona" if count == 1 else f"{count} personas"
         console.say(f"The manifest is valid: {personas} in {printable(', '.join(manifest.files))}.")

@@ -227,4 +227,4 @@ def test_the_gates() -> None:
     with pytest.raises(PlanError, match="would create 2 personas, and at most 1 are allowed"):
         refuse_unsafe(three, max_creates=1)
     with pytest.raises(PlanError, match=r"1 of the plan's rows needs attention: neon \(changed\)"):
-        refuse_unsafe(three, strict=True)
+        refuse_unsafe(three, strict=Option("strict"))
