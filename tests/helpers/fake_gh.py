@@ -1,6 +1,6 @@
-"""Stands in for GitHub's ``gh api`` in a step of a job: the comments of pull requests.
+"""Stands in for GitHub's ``gh`` in a step of a job: comments, and runs that wait for an approval.
 
-Understands the one filter that the example uses, and nothing else.
+Understands the filters that the examples use, and nothing else.
 """
 
 from __future__ import annotations
@@ -22,6 +22,28 @@ _ONE = re.compile(r"repos/team/voices/issues/comments/(\d+)")
 
 
 def main() -> None:
+    if sys.argv[1] == "run":
+        _runs(sys.argv[2], sys.argv[3:])
+    else:
+        _comments()
+
+
+def _runs(verb: str, given: list[str]) -> None:
+    assert json.loads(os.environ["GH_TOKEN"]) == {"actions": "write"}
+    assert os.environ["GH_REPO"] == "team/voices"
+    file = Path(os.environ["HOSTING"], "waiting.json")
+    waiting: list[int] = json.loads(file.read_text("utf-8")) if file.exists() else []
+    if verb == "list":
+        wanted = "--workflow, personas apply, --status, waiting, --json, databaseId, --jq, "
+        assert ", ".join(given) == f"{wanted}.[].databaseId", given
+        sys.stdout.writelines(f"{number}\n" for number in waiting)
+    else:
+        assert verb == "cancel"
+        waiting.remove(int(given[0]))
+        file.write_text(json.dumps(waiting), encoding="utf-8")
+
+
+def _comments() -> None:
     parser = ArgumentParser()
     parser.add_argument("api", choices=["api"])
     parser.add_argument("path")

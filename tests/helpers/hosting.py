@@ -2,7 +2,8 @@
 
 A bare repository is the origin, ``personasync`` and ``gh`` are on the PATH, and
 what a token may not do is refused. Only what the examples use is understood;
-anything else is an error of the test.
+anything else is an error of the test. The command comes from the checkout: what
+the examples install is only noted down.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import stat
 import subprocess
@@ -20,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import yaml
@@ -33,11 +36,13 @@ CANCEL_SECONDS = (7.5, 2.5)
 
 _PERSONASYNC = """\
 #!/bin/sh
-exec {python} -m personasync "$@"
+exec {python} -P -m personasync "$@"
 """
 _PYTHON = """\
 #!/bin/sh
-if [ "$1 $2 $3" = "-m pip install" ]; then printf '%s\\n' "$4" >> "$HOSTING/installed"; exit 0; fi
+if [ "$1 $2 $3 $4" = "-I -m pip install" ]; then
+  shift 4; echo "$*" >> "$HOSTING/installed"; exit 0
+fi
 exec {python} "$@"
 """
 _GH = """\
@@ -75,11 +80,11 @@ class Job:
 
     @property
     def ok(self) -> bool:
-        return all(step.outcome in ("success", "skipped") for step in self.steps)
+        return all(step.outcome in ("success", "skipped", "ignored") for step in self.steps)
 
     def step(self, name: str) -> Step:
-        [found] = [step for step in self.steps if step.name == name]
-        return found
+        """Return the last step of a name."""
+        return [step for step in self.steps if step.name == name][-1]
 
     @property
     def log(self) -> str:
@@ -108,14 +113,18 @@ class Host:
         """Give somebody of the team a clone to work in."""
         return Repository.clone(self.origin, self.folder / "clones" / name, self.environment)
 
-    def protect_main(self) -> None:
-        """Let no job push to ``main`` from now on."""
-        (self.folder / "protected").touch()
+    def protect_main(self, protected: bool = True) -> None:
+        """Let no job push to ``main`` from now on, or let them again."""
+        if protected:
+            (self.folder / "protected").touch()
+        else:
+            (self.folder / "protected").unlink()
 
     @property
     def installed(self) -> list[str]:
+        """What pip was asked to install, one line a call."""
         path = self.folder / "installed"
-        return path.read_text(encoding="utf-8").split() if path.exists() else []
+        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
     def _program(self, path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,9 +147,8 @@ class Host:
             **self.environment,
         }
 
-    def _workspace(self, permissions: Mapping[str, str]) -> Repository:
-        self.runs += 1
-        work = Repository.clone(self.origin, self.folder / "work" / str(self.runs), {})
+    def _workspace(self, permissions: Mapping[str, str], name: str) -> Repository:
+        work = Repository.clone(self.origin, self.folder / "work" / name, {})
         work.environment = self._shell_environment(permissions)
         return work
 
@@ -194,10 +202,22 @@ class GitHub(Host):
 
     def __init__(self, folder: Path, workflows: Path, base_url: str, key: str) -> None:
         super().__init__(folder, base_url, key)
+        self.variables: dict[str, str] = {}
+        self.manifest = "personas.yaml"
         self.workflows = {
             path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
             for path in workflows.glob("*.yml")
         }
+
+    def manifest_at(self, path: str) -> None:
+        """Put another place of the manifest into the workflows, as their user does."""
+        text = json.dumps(
+            {name: {**flow, "on": flow[True]} for name, flow in self.workflows.items()}
+        )
+        for name, flow in json.loads(text.replace("personas.yaml", path)).items():
+            flow[True] = flow.pop("on")
+            del flow["true"]
+            self.workflows[name] = flow
 
     @property
     def comments(self) -> list[dict[str, Any]]:
@@ -213,6 +233,13 @@ class GitHub(Host):
         )
         (self.folder / "comments.json").write_text(json.dumps(comments), encoding="utf-8")
 
+    def waiting(self, runs: list[int] | None = None) -> list[int]:
+        """Return the runs that wait for an approval, or say which."""
+        path = self.folder / "waiting.json"
+        if runs is not None:
+            path.write_text(json.dumps(runs), encoding="utf-8")
+        return list(json.loads(path.read_text(encoding="utf-8")))
+
     def pull_request(self, number: int, branch: str, *, fork: bool = False) -> Job | None:
         """Run what a push to a pull request's branch starts; ``None`` where it starts nothing."""
         head = "somebody/voices" if fork else "team/voices"
@@ -220,17 +247,20 @@ class GitHub(Host):
         changed = self._changed("main", branch)
         return self._start("pull_request", branch, changed, event, fork=fork)
 
-    def push(self, before: str, *, cancel: Callable[[], bool] | None = None) -> Job | None:
+    def push(self, before: str, **options: Any) -> Job | None:
         """Run what a push to ``main`` starts; ``before`` is the commit that it was at."""
-        changed = self._changed(before, "main")
-        return self._start("push", "main", changed, {}, cancel=cancel)
+        return self._start("push", "main", self._changed(before, "main"), {}, **options)
 
-    def dispatch(self, *, cancel: Callable[[], bool] | None = None) -> Job | None:
-        """Run the workflow that can be started by hand on ``main``."""
-        return self._start("workflow_dispatch", "main", [], {}, cancel=cancel)
+    def dispatch(self, workflow: str = "personas-apply", **options: Any) -> Job | None:
+        """Run a workflow by hand on ``main``."""
+        return self._start("workflow_dispatch", "main", [], {}, only=workflow, **options)
 
     def head(self, branch: str = "main") -> str:
         return self._git("rev-parse", branch).strip()
+
+    def branches(self) -> list[str]:
+        """Return the branches of the origin."""
+        return self._git("for-each-ref", "--format=%(refname:short)", "refs/heads").split()
 
     def _git(self, *args: str) -> str:
         return subprocess.run(
@@ -251,143 +281,227 @@ class GitHub(Host):
         changed: list[str],
         event: dict[str, Any],
         *,
+        only: str | None = None,
         fork: bool = False,
         cancel: Callable[[], bool] | None = None,
+        approve: Callable[[], None] = lambda: None,
     ) -> Job | None:
-        for workflow in self.workflows.values():
+        """Run what is for an event; ``approve`` is what happens before the approval."""
+        for name, workflow in self.workflows.items():
             triggers = workflow[True]  # YAML 1.1 reads the word `on` so
-            if event_name not in triggers:
+            if event_name not in triggers or only not in (None, name):
                 continue
             wanted = triggers[event_name] or {}
             if changed and not any(
-                fnmatchcase(path, pattern)
+                fnmatchcase(path, pattern.replace("**", "*"))
                 for path in changed
                 for pattern in wanted.get("paths", ["*"])
             ):
                 return None
             if event_name == "push" and branch not in wanted["branches"]:
                 return None
-            [job] = workflow["jobs"].values()
-            run = _JobRun(self, workflow, job, event_name, branch, event, fork, cancel)
-            return run.carry_out()
+            self.runs += 1
+            run = _Run(self, name, workflow, event_name, branch, event, fork, cancel)
+            for job_name, job in workflow["jobs"].items():
+                if "environment" in job:
+                    approve()
+                _JobRun(run, job_name, job).carry_out()
+            return run.result
         raise AssertionError(f"no workflow is for {event_name}")
+
+
+@dataclass
+class _Run:
+    """One run of a workflow: what its jobs share."""
+
+    host: GitHub
+    name: str
+    workflow: dict[str, Any]
+    event_name: str
+    branch: str
+    event: dict[str, Any]
+    fork: bool
+    cancel: Callable[[], bool] | None
+    result: Job = field(default_factory=Job)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    """Of each job that has ended well."""
+    artifacts: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    cancelled: bool = False
 
 
 class _JobRun:
     """One job of a workflow, step by step."""
 
-    def __init__(
-        self,
-        host: GitHub,
-        workflow: dict[str, Any],
-        job: dict[str, Any],
-        event_name: str,
-        branch: str,
-        event: dict[str, Any],
-        fork: bool,
-        cancel: Callable[[], bool] | None,
-    ) -> None:
-        assert workflow["permissions"] == {}
+    def __init__(self, run: _Run, name: str, job: dict[str, Any]) -> None:
+        host = run.host
+        assert run.workflow["permissions"] == {}
         assert job["defaults"]["run"]["shell"] == "bash"
         permissions = dict(job["permissions"])
-        if fork:  # a token that may only read, and no secret
+        if run.fork:  # a token that may only read, and no secret
             permissions = dict.fromkeys(permissions, "read")
-        self._host, self._job, self._branch, self._cancel = host, job, branch, cancel
-        self._event_name = event_name
-        self._permissions = permissions
-        self._work = host._workspace({})
-        self._summary = host.folder / f"summary-{host.runs}.md"
-        self._result = Job()
-        self._cancelled = self._failed = False
-        secrets = {} if fork or "environment" not in job else {"PERSONASYNC_API_KEY": host.key}
-        ref = f"refs/heads/{branch}" if event_name != "pull_request" else "refs/pull/1/merge"
+        self._run_, self._name, self._job, self._permissions = run, name, job, permissions
+        self._work = host._workspace({}, f"{host.runs}-{name}")
+        self._temp = host.folder / "temp" / f"{host.runs}-{name}"
+        self._temp.mkdir(parents=True)
+        self._summary = host.folder / f"summary-{host.runs}-{name}.md"
+        self._failed = False
+        secrets = {} if run.fork or "environment" not in job else {"PERSONASYNC_API_KEY": host.key}
+        ref = (
+            f"refs/heads/{run.branch}" if run.event_name != "pull_request" else "refs/pull/1/merge"
+        )
         self._context: dict[str, Any] = {
             "github": {
-                "event": event,
+                "event": run.event,
                 "ref": ref,
                 "repository": "team/voices",
                 "run_id": str(host.runs),
                 "server_url": "https://github.example",
                 "token": json.dumps(permissions),
             },
+            "needs": {name: {"outputs": outputs} for name, outputs in run.outputs.items()},
+            "runner": {"temp": str(self._temp)},
             "secrets": secrets,
+            "steps": {},
+            "vars": host.variables,
         }
         self._work.environment |= {
             "GITHUB_ACTIONS": "true",
+            "GITHUB_ENV": str(self._temp / "env"),
             "GITHUB_REPOSITORY": "team/voices",
             "GITHUB_RUN_ID": str(host.runs),
             "GITHUB_STEP_SUMMARY": str(self._summary),
-            **{name: self._fill(value) for name, value in workflow["env"].items()},
+            "GITHUB_WORKFLOW": run.workflow["name"],
+            "RUNNER_TEMP": str(self._temp),
+            **{name: self._fill(value) for name, value in run.workflow["env"].items()},
         }
 
-    def carry_out(self) -> Job:
-        if "if" in self._job:
-            assert self._holds(self._job["if"]), "the job was left out"
+    def carry_out(self) -> None:
+        run = self._run_
+        needed = self._job.get("needs", [])
+        ready = all(
+            name in run.outputs for name in ([needed] if isinstance(needed, str) else needed)
+        )
+        if not ready or run.cancelled or not self._holds(self._job.get("if", "success()")):
+            return
         for step in self._job["steps"]:
             name = step.get("name", step.get("uses", "").partition("@")[0])
             if not self._holds(step.get("if", "success()")):
-                self._result.steps.append(Step(name, "skipped"))
+                run.result.steps.append(Step(name, "skipped"))
             elif "uses" in step:
-                self._use(step)
-                self._result.steps.append(Step(name, "success"))
+                self._use(name, step)
             else:
-                self._run(name, step)
+                self._run(name, step, self._work.environment)
         if self._summary.exists():
-            self._result.summary = self._summary.read_text(encoding="utf-8")
-        return self._result
+            run.result.summary += self._summary.read_text(encoding="utf-8")
+        if not self._failed:
+            outputs = self._job.get("outputs", {})
+            run.outputs[self._name] = {key: self._fill(value) for key, value in outputs.items()}
 
-    def _use(self, step: dict[str, Any]) -> None:
-        action = step["uses"].partition("@")[0]
-        if action == "actions/setup-python":
-            return
-        assert action == "actions/checkout", action
-        given = step.get("with", {})
-        if self._event_name == "pull_request":
-            for who in ("AUTHOR", "COMMITTER"):
-                self._work.environment |= {f"GIT_{who}_NAME": "h", f"GIT_{who}_EMAIL": "h@x"}
-            self._work.git("checkout", "--quiet", "--detach", "origin/main")
-            self._work.git("merge", "--quiet", "--no-edit", f"origin/{self._branch}")
+    def _use(self, name: str, step: dict[str, Any]) -> None:
+        action, _, pin = step["uses"].partition("@")
+        given = {key: self._fill(str(value)) for key, value in step.get("with", {}).items()}
+        match action:
+            case "actions/checkout":
+                self._checkout(given)
+            case "actions/upload-artifact":
+                self._upload(given)
+            case "actions/download-artifact":
+                for path, data in self._run_.artifacts[given["name"]].items():
+                    Path(given["path"], path).write_bytes(data)
+            case "YOUR-ORGANIZATION/personasync/examples/ci/github/action":
+                assert pin == "YOUR-COMMIT"
+                self._act(step)
+                return
+            case _:
+                raise AssertionError(action)
+        self._run_.result.steps.append(Step(name, "success"))
+
+    def _checkout(self, given: dict[str, str]) -> None:
+        work, run = self._work, self._run_
+        for who in ("AUTHOR", "COMMITTER"):
+            work.environment |= {f"GIT_{who}_NAME": "h", f"GIT_{who}_EMAIL": "h@x"}
+        if run.event_name == "pull_request":
+            work.git("checkout", "--quiet", "--detach", "origin/main")
+            work.git("merge", "--quiet", "--no-ff", "--no-edit", f"origin/{run.branch}")
         else:
-            assert given["ref"] == self._branch, "a queued run must begin at the branch as it is"
-        if given.get("persist-credentials", True):
-            self._work.environment["HOSTING_TOKEN"] = json.dumps(self._permissions)
+            work.git("checkout", "--quiet", "--detach", given.get("ref", "origin/main"))
+        for who in ("AUTHOR", "COMMITTER"):
+            del work.environment[f"GIT_{who}_NAME"], work.environment[f"GIT_{who}_EMAIL"]
+        if given["persist-credentials"] == "True":
+            work.environment["HOSTING_TOKEN"] = json.dumps(self._permissions)
+        else:  # nothing can be fetched or pushed from here on
+            work.git("remote", "set-url", "origin", str(run.host.folder / "needs-credentials"))
 
-    def _run(self, name: str, step: dict[str, Any]) -> None:
-        script = self._host.folder / f"step-{self._host.runs}.sh"
+    def _upload(self, given: dict[str, str]) -> None:
+        pattern = Path(given["path"])
+        found = sorted(pattern.parent.glob(pattern.name))
+        assert found or given.get("if-no-files-found") == "ignore", given["path"]
+        self._run_.artifacts[given["name"]] = {path.name: path.read_bytes() for path in found}
+
+    def _act(self, step: dict[str, Any]) -> None:
+        """Run the composite action that installs the command."""
+        folder = ROOT / "examples" / "ci" / "github" / "action"
+        action = yaml.safe_load((folder / "action.yml").read_text(encoding="utf-8"))
+        environment = {**self._work.environment, "GITHUB_ACTION_PATH": str(folder)}
+        steps = self._context["steps"]
+        for inner in action["runs"]["steps"]:
+            if "run" in inner:
+                self._run(inner["name"], inner, environment)
+        outputs = {key: self._fill(each["value"]) for key, each in action["outputs"].items()}
+        steps[step["id"]] = {"outputs": outputs}
+
+    def _run(self, name: str, step: dict[str, Any], environment: Mapping[str, str]) -> None:
+        run = self._run_
+        script = self._temp / "step.sh"
         assert "${{" not in step["run"], "an expression in a script can be made to run anything"
         script.write_text(step["run"], encoding="utf-8")
+        output_file = self._temp / "output"
+        output_file.write_text("", encoding="utf-8")
         env = {key: self._fill(value) for key, value in step.get("env", {}).items()}
         code, output, cancelled = run_shell(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)],
             self._work.folder,
-            {**self._work.environment, **env},
-            None if self._cancelled else self._cancel,
+            {**environment, "GITHUB_OUTPUT": str(output_file), **env},
+            None if run.cancelled else run.cancel,
         )
-        self._cancelled = self._cancelled or cancelled
+        run.cancelled = run.cancelled or cancelled
         self._failed = self._failed or code != 0
         outcome = "cancelled" if cancelled else "success" if code == 0 else "failure"
-        self._result.steps.append(Step(name, outcome, output))
+        run.result.steps.append(Step(name, outcome, output))
+        lines = output_file.read_text(encoding="utf-8").splitlines()
+        if "id" in step:
+            outputs = dict(line.split("=", 1) for line in lines)
+            self._context["steps"][step["id"]] = {"outputs": outputs}
 
     def _fill(self, text: str) -> str:
-        return re.sub(r"\$\{\{\s*(.*?)\s*\}\}", lambda match: str(self._value(match[1])), text)
+        def filled(match: re.Match[str]) -> str:
+            value = self._value(match[1])
+            return str(value).lower() if isinstance(value, bool) else str(value)
+
+        return re.sub(r"\$\{\{\s*(.*?)\s*\}\}", filled, text)
 
     def _holds(self, condition: str) -> bool:
         condition = re.sub(r"^\$\{\{(.*)\}\}$", r"\1", condition.strip())
-        return all(self._clause(clause.strip()) for clause in condition.split("&&"))
+        clauses = [clause.strip() for clause in condition.split("&&")]
+        checks_status = any(clause in ("always()", "!cancelled()") for clause in clauses)
+        return all(map(self._clause, clauses if checks_status else [*clauses, "success()"]))
 
     def _clause(self, clause: str) -> bool:
         match clause:
             case "always()":
                 return True
             case "success()":
-                return not (self._failed or self._cancelled)
+                return not (self._failed or self._run_.cancelled)
             case "!cancelled()":
-                return not self._cancelled
-        left, sign, right = clause.partition("==")
-        assert sign, f"not understood: {clause}"
-        return bool(self._value(left.strip()) == self._value(right.strip()))
+                return not self._run_.cancelled
+        return bool(self._value(clause))
 
     def _value(self, expression: str) -> Any:
+        for sign in ("==", "!="):
+            left, found, right = expression.partition(sign)
+            if found:
+                same = self._value(left.strip()) == self._value(right.strip())
+                return same if sign == "==" else not same
         if expression.startswith("'"):
             return expression.strip("'")
         value: Any = self._context
@@ -397,33 +511,54 @@ class _JobRun:
 
 
 class GitLab(Host):
-    """Runs the jobs of one ``.gitlab-ci.yml``."""
+    """Runs the jobs of one pipeline."""
 
     def __init__(self, folder: Path, pipeline: Path, base_url: str, key: str) -> None:
         super().__init__(folder, base_url, key)
         self.pipeline: dict[str, Any] = yaml.safe_load(pipeline.read_text(encoding="utf-8"))
+        self.source = Repository.begin(folder / "source")
+        shutil.copytree(
+            ROOT / "examples" / "ci" / "steps", self.source.folder / "examples" / "ci" / "steps"
+        )
+        self.commit = self.source.commit("As it is here")
+        self.artifacts: dict[str, bytes] = {}
+        self.variables: dict[str, str] = {}
 
     def run(
         self,
         name: str,
-        variables: Mapping[str, str],
+        variables: Mapping[str, str] | None = None,
         *,
         branch: str = "main",
         cancel: Callable[[], bool] | None = None,
     ) -> Job:
         """Run a job on a branch: its script, then, whatever came of it, its ``after_script``."""
-        job = self.pipeline[name]
-        work = self._workspace({"contents": "write"})
+        self.runs += 1
+        job = {**self.pipeline[".personasync"], **self.pipeline[name]}
+        work = self._workspace({"contents": "write"}, str(self.runs))
         work.git("checkout", "--quiet", "--detach", f"origin/{branch}")
-        work.environment |= {
-            **{key: value for key, value in self.pipeline["variables"].items() if "$" not in value},
+        given = {
             "CI_DEFAULT_BRANCH": "main",
-            "CI_SERVER_HOST": "gitlab.example",
             "CI_JOB_ID": str(self.runs),
             "CI_JOB_URL": f"https://gitlab.example/jobs/{self.runs}",
-            "PERSONAS_REMOTE": str(self.origin),
-            **variables,
+            "CI_MERGE_REQUEST_DIFF_BASE_SHA": work.git("merge-base", "origin/main", "HEAD").strip(),
+            "CI_PROJECT_DIR": str(work.folder),
         }
+        overridden = {
+            "PERSONASYNC_COMMIT": self.commit,
+            "PERSONASYNC_REPOSITORY": self.source.folder.as_uri(),
+            "PUSH_TO": str(self.origin),
+            **self.variables,
+            **(variables or {}),
+        }
+        declared = {**self.pipeline["variables"], **job.get("variables", {}), **overridden}
+        work.environment |= given
+        for key, value in declared.items():  # in their order, each from those before it
+            filled = Template(str(value)).safe_substitute(work.environment)
+            work.environment[key] = filled
+        for path, data in self.artifacts.items() if "needs" in job else ():
+            (work.folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (work.folder / path).write_bytes(data)
         result = Job()
         for part, lines in self._scripts(job):
             text = "set -eo pipefail\n" + "\n".join(lines)
@@ -432,12 +567,19 @@ class GitLab(Host):
                 ["bash", "-c", text], work.folder, work.environment, stop
             )
             outcome = "cancelled" if cancelled else "success" if code == 0 else "failure"
+            if part == "after_script" and outcome == "failure":
+                outcome = "ignored"  # as GitLab does
             result.steps.append(Step(part, outcome, output))
+        for path in job.get("artifacts", {}).get("paths", []):
+            for kept in [work.folder / path, *(work.folder / path).rglob("*")]:
+                if kept.is_file():
+                    self.artifacts[kept.relative_to(work.folder).as_posix()] = kept.read_bytes()
         return result
 
     def _scripts(self, job: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
-        yield "script", [*self.pipeline["default"]["before_script"], *job["script"]]
-        yield "after_script", job["after_script"]
+        yield "script", [*job["before_script"], *job["script"]]
+        if "after_script" in job:
+            yield "after_script", job["after_script"]
 
 
 def shell_scripts(document: Any) -> Iterator[str]:
