@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -108,10 +109,28 @@ def test_a_sound_manifest_passes_and_a_wrong_one_is_explained(repository: Reposi
     assert "\x1b" not in told
 
 
-def test_what_is_no_manifest_is_left_alone(repository: Repository) -> None:
-    repository.write("notes.yaml", "personas: []\n")
+@pytest.mark.parametrize("name", ["notes.yaml", "deep/personas.yaml", "personas/old.yaml"])
+def test_what_validate_does_not_read_is_left_alone(repository: Repository, name: str) -> None:
+    repository.write(name, "personas: []\n")
     code, told = pre_commit(repository, "run")
     assert (code, "Skipped" in told) == (0, True)
+
+
+def test_every_entry_of_readme_is_for_what_it_reads(
+    repository: Repository, published: Repository
+) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    [config] = [block for block in re.findall(r"```yaml\n(.*?)```", text, re.S) if "rev: " in block]
+    place = "https://github.com/YOUR-ORGANIZATION/personasync"
+    config = config.replace(place, published.folder.as_uri())
+    version = published.git("rev-parse", "HEAD").strip()
+    repository.write(".pre-commit-config.yaml", re.sub("rev: .*", f"rev: {version}", config))
+    for number, name in enumerate(("personas.yaml", "voices/a.yaml", "choir/b.yml")):
+        repository.write(name, manifest_text([number]).replace("    name:", "    nmae:"))
+    code, told = pre_commit(repository, "run")
+    assert code == 1
+    for name in ("personas.yaml", "voices/a.yaml", "choir/b.yml"):
+        assert told.count(f"{name}:6:5: error: ") == 1, told
 
 
 def test_another_place_is_named_by_args(repository: Repository, published: Repository) -> None:
