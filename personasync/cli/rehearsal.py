@@ -14,13 +14,18 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def rehearsal(workspace: Workspace, manifest: Manifest) -> Iterator[Sandbox]:
-    """Serve a stand-in for the API that knows the manifest's tasks, and say so."""
+def rehearsal(workspace: Workspace, manifest: Manifest | None) -> Iterator[Sandbox]:
+    """Serve a stand-in for the API that knows the manifest's tasks, and say so.
+
+    Without a manifest, every task is there.
+    """
     from personasync.sandbox import Sandbox, SandboxConfig, named_tracks  # rarely needed
 
     workspace.console.say(
         "This is a rehearsal: the sandbox, a stand-in for the API on this machine, makes the IDs."
     )
-    tracks = named_tracks(persona.request for persona in manifest.personas)
+    tracks = None
+    if manifest is not None:
+        tracks = named_tracks(persona.request for persona in manifest.personas)
     with Sandbox(SandboxConfig(books=workspace.books_path, tracks=tracks)) as sandbox:
         yield sandbox

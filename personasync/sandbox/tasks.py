@@ -290,9 +290,19 @@ def read_tasks(data: object) -> dict[str, Task]:
     return {str(name): _task(f"tasks.{name}", value) for name, value in tasks.items()}
 
 
+_NUMBER: Final = (int, float)
+_DURATION_TEXT: Final = (str, int, float)
+_KINDS: Final[Mapping[Any, str]] = {
+    str: "text: quote it",
+    bool: "true or false",
+    dict: "a mapping",
+    list: "a list",
+    _NUMBER: "a number",
+    _DURATION_TEXT: "a duration, such as 20s",
+}
 _TASK: Final[Mapping[str, Any]] = {
     "status": str,
-    "after": (str, int, float),
+    "after": _DURATION_TEXT,
     "model": str,
     "operationType": str,
     "errorMessage": str,
@@ -302,7 +312,7 @@ _TASK: Final[Mapping[str, Any]] = {
 _TRACK: Final[Mapping[str, Any]] = {
     "audioId": str,
     "title": str,
-    "duration": (int, float),
+    "duration": _NUMBER,
     "tags": str,
 }
 
@@ -350,8 +360,11 @@ def _fields(data: object, where: str, known: Mapping[str, Any]) -> dict[str, Any
             close = nearest(str(name), known)
             guess = f"; did you mean {close}?" if close else f"; known: {', '.join(known)}"
             raise ValueError(f"{place} is not known{guess}")
-        if isinstance(value, bool) is not (known[name] is bool) or not isinstance(
-            value, known[name]
-        ):
-            raise ValueError(f"{place}: {value!r} is not what belongs here")
+        if not _is(value, known[name]):
+            raise ValueError(f"{place} is not {_KINDS[known[name]]}")
     return data
+
+
+def _is(value: object, kind: Any) -> bool:
+    """Whether a value is of a kind; true and false are no numbers, as they are to Python."""
+    return isinstance(value, kind) and isinstance(value, bool) is (kind is bool)

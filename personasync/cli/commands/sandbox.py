@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -186,28 +188,35 @@ def _tracks(console: Console, manifests: tuple[str, ...]) -> dict[str, tuple[Tra
 
 
 def _tasks(file: str) -> dict[str, Task]:
-    from personasync.manifest.lines import with_sources  # only a file of tasks needs it
-    from personasync.manifest.reader import read_document
-
     try:
         data = Path(file).read_bytes()
     except OSError as error:
         raise UsageError(
             f"cannot read the tasks in {file}: {error.strerror}", hint="name a YAML or JSON file"
         ) from error
-    document = read_document(file, data)
-    if document.problems:
-        raise ManifestError(
-            f"{file} cannot be read", diagnostics=with_sources(document.problems, file, data)
-        )
     try:
-        return read_tasks(document.root)
+        return read_tasks(_values(file, data))
     except ValueError as error:
         raise UsageError(
             f"{file}: {error}",
             hint="the shape is {tasks: {TASK_ID: {status: SUCCESS, after: 20s, model: V4_5,"
             " tracks: [{audioId: …, title: …, duration: 183.2}]}}}",
         ) from error
+
+
+def _values(file: str, data: bytes) -> object:
+    """Read JSON, and else YAML, which does not take all of JSON's escapes."""
+    from personasync.manifest.lines import with_sources  # only a file of tasks needs it
+    from personasync.manifest.reader import read_document
+
+    with suppress(ValueError, RecursionError):
+        return json.loads(data)
+    document = read_document(file, data)
+    if document.problems:
+        raise ManifestError(
+            f"{file} cannot be read", diagnostics=with_sources(document.problems, file, data)
+        )
+    return document.root
 
 
 def _listing() -> str:

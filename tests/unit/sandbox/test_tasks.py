@@ -201,18 +201,22 @@ def test_tasks_are_described_one_by_one() -> None:
     [
         ([], "the file is not a mapping"),
         ({}, "there is no mapping named tasks"),
-        ({"tasks": []}, "tasks: [] is not what belongs here"),
+        ({"tasks": []}, "tasks is not a mapping"),
         ({"task": {}}, "task is not known; did you mean tasks?"),
         ({"tasks": {"x": None}}, "tasks.x is not a mapping"),
         (
             {"tasks": {"x": {"stauts": "PENDING"}}},
             "tasks.x.stauts is not known; did you mean status?",
         ),
-        ({"tasks": {"x": {"expired": 1}}}, "tasks.x.expired: 1 is not what belongs here"),
-        ({"tasks": {"x": {"after": True}}}, "tasks.x.after: True is not what belongs here"),
+        ({"tasks": {"x": {"expired": 1}}}, "tasks.x.expired is not true or false"),
+        ({"tasks": {"x": {"after": True}}}, "tasks.x.after is not a duration, such as 20s"),
         (
             {"tasks": {"x": {"after": "soon"}}},
             "tasks.x.after: 'soon' is not a duration; write it like 500ms, 30s or 2m",
+        ),
+        (
+            {"tasks": {"x": {"tracks": [{"audioId": 5}]}}},
+            "tasks.x.tracks[0].audioId is not text: quote it",
         ),
         ({"tasks": {"x": {"tracks": [{}]}}}, "tasks.x.tracks[0].audioId is missing"),
         ({"tasks": {"x": {"tracks": ["a"]}}}, "tasks.x.tracks[0] is not a mapping"),
