@@ -29,6 +29,10 @@ class Client:
     base: str
     key: str = "any"
 
+    def task(self, task_id: str) -> Ending:
+        """Return the status of a task."""
+        raise NotImplementedError
+
     def run(self, *command: str | Path, text: str = "", **env: str) -> tuple[int, str]:
         """Run a program and return its exit code and all it printed."""
         ended = subprocess.run(

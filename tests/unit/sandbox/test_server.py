@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -19,7 +20,7 @@ import requests
 from personasync.model.units import Rate
 from personasync.sandbox import Exchange, Fault, FaultKind, SandboxConfig, SandboxError
 from personasync.sandbox.contract import refusal
-from personasync.sandbox.server import MAX_BODY
+from personasync.sandbox.server import MAX_BODY, Log
 from tests.helpers.sandbox import Sandbox
 
 GENERATE = "/api/v1/generate/generate-persona"
@@ -35,7 +36,7 @@ def start() -> Iterator[Start]:
     """Start sandboxes that end with the test."""
     started = []
 
-    def start_one(log=None, **config) -> Sandbox:
+    def start_one(log: Log | None = None, **config: Any) -> Sandbox:
         sandbox = Sandbox(SandboxConfig(**config), log=log)
         sandbox.start()
         started.append(sandbox)
@@ -55,7 +56,7 @@ class Reply:
         self.body = response.read()
 
     @property
-    def json(self):
+    def json(self) -> Any:
         return json.loads(self.body)
 
 

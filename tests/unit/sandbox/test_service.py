@@ -1,8 +1,11 @@
 """The API's rules, without sockets."""
 
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,29 +30,39 @@ class Clock:
         return self.now
 
 
-def service(books: Books | None = None, clock: Clock | None = None, **config) -> Service:
+def service(books: Books | None = None, clock: Clock | None = None, **config: Any) -> Service:
     return Service(SandboxConfig(**config), books or Books(None), clock or Clock())
 
 
-def get(played: Service, target: str, headers=KEY) -> Answer | None:
-    return played.reply(Request("GET", target, headers, b"")).answer
+def answered(reply: Reply) -> Answer:
+    assert reply.answer is not None
+    return reply.answer
 
 
-def post(played: Service, audio_id: str = "a1", headers=KEY, **fields) -> Reply:
+def data(answer: Answer) -> Mapping[str, Any]:
+    assert isinstance(answer.data, dict)
+    return answer.data
+
+
+def get(played: Service, target: str, headers: Mapping[str, str] = KEY) -> Answer:
+    return answered(played.reply(Request("GET", target, headers, b"")))
+
+
+def post(
+    played: Service, audio_id: object = "a1", headers: Mapping[str, str] = KEY, **fields: object
+) -> Reply:
     body = {"taskId": "t", "audioId": audio_id, "name": "N", "description": "D", **fields}
     return played.reply(Request("POST", GENERATE, headers, json.dumps(body).encode()))
 
 
 def made(reply: Reply) -> str:
     """Return the ID that a reply hands out, after checking the rest of it."""
-    answer = reply.answer
-    assert answer is not None
+    answer = answered(reply)
     assert (answer.code, answer.msg) == (200, "success")
-    assert isinstance(answer.data, dict)
-    assert set(answer.data) == {"personaId", "name", "description"}
-    assert len(answer.data["personaId"]) == 32
-    int(answer.data["personaId"], 16)
-    return answer.data["personaId"]
+    assert set(data(answer)) == {"personaId", "name", "description"}
+    persona_id = data(answer)["personaId"]
+    assert re.fullmatch("[0-9a-f]{32}", persona_id)
+    return str(persona_id)
 
 
 def test_a_persona_is_made_once() -> None:
@@ -70,7 +83,7 @@ def test_in_same_id_mode_the_second_request_overwrites(tmp_path: Path) -> None:
     first = made(post(played))
     again = post(played, name="New", description="Other")
     assert made(again) == first
-    assert again.answer.data == {"personaId": first, "name": "New", "description": "Other"}
+    assert answered(again).data == {"personaId": first, "name": "New", "description": "Other"}
     assert books.personas()["a1"].name == "New"
     books.close()
 
@@ -85,7 +98,7 @@ def test_what_an_earlier_run_made_conflicts(tmp_path: Path) -> None:
     made(post(service(earlier)))
     earlier.close()
     later = Books(path)
-    assert post(service(later)).answer.code == 409
+    assert answered(post(service(later))).code == 409
     later.close()
 
 
@@ -124,8 +137,8 @@ def test_a_bad_field_is_refused_and_spends_nothing() -> None:
 
 def test_a_magic_id_is_refused_and_makes_nothing() -> None:
     played = service()
-    assert post(played, "unfetchable-1").answer.code == 451
-    assert post(played, taskId="missing").answer.code == 404
+    assert answered(post(played, "unfetchable-1")).code == 451
+    assert answered(post(played, taskId="missing")).code == 404
     made(post(played))
 
 
@@ -137,7 +150,7 @@ def test_credits_run_out() -> None:
     assert get(played, "/api/v1/generate/credit") == Answer(200, "success", 1)
     made(post(played, "a2"))
     assert post(played, "a3").answer == refusal(402)
-    assert post(played, "a1").answer.code == 409
+    assert answered(post(played, "a1")).code == 409
     assert get(played, "/api/v1/generate/credit") == Answer(200, "success", 0)
 
 
@@ -224,10 +237,10 @@ def test_a_task_is_described_three_times_a_second_and_no_more() -> None:
 def test_a_task_finishes_after_a_while() -> None:
     clock = Clock()
     played = service(clock=clock)
-    assert get(played, RECORD + "soon").data["status"] == "PENDING"
-    assert post(played, taskId="soon").answer.code == 422
+    assert data(get(played, RECORD + "soon"))["status"] == "PENDING"
+    assert answered(post(played, taskId="soon")).code == 422
     clock.now += 5
-    assert get(played, RECORD + "soon").data["status"] == "SUCCESS"
+    assert data(get(played, RECORD + "soon"))["status"] == "SUCCESS"
     made(post(played, taskId="soon"))
 
 

@@ -31,7 +31,7 @@ def record(tasks: Tasks, task_id: str, elapsed: float = 0.0) -> Any:
 
 def refused(tasks: Tasks, request: PersonaRequest = REQUEST, elapsed: float = 0.0) -> str | None:
     answer = tasks.refuse(request, elapsed)
-    return answer and answer.msg.partition("checks: ")[2]
+    return answer.msg.partition("checks: ")[2] if answer else None
 
 
 def test_a_record_has_every_field_that_captured_answers_have() -> None:
