@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final, Self
 
 from personasync.cli.console import Console
 from personasync.cli.exits import Terminated, exit_code_of
@@ -11,8 +15,11 @@ from personasync.engine import Listener
 from personasync.engine.events import Account, Event, EventKind
 from personasync.model.clock import new_run, utc_now
 from personasync.model.errors import PersonasyncError
+from personasync.model.steps import NextStep
+from personasync.model.units import Rate, format_duration
 from personasync.render.account import render_account
-from personasync.render.events import render_json, render_text, render_unbegun
+from personasync.render.commands import HERE, Shell
+from personasync.render.events import render_json, render_text, render_unbegun, waiting_for
 
 _ENDS_A_PERSONA = frozenset(
     {
@@ -24,22 +31,96 @@ _ENDS_A_PERSONA = frozenset(
         EventKind.RENAMED,
     }
 )
+_REMIND_SECONDS: Final = 5.0
 
 
-@contextmanager
-def told_to_the_end(console: Console, output_format: str) -> Iterator[set[EventKind]]:
-    """With JSON, end the events with ``run_end`` even when a command ends before its run begins.
+@dataclass(slots=True)
+class Telling:
+    """What an apply says, to its end: with JSON, ``run_end`` comes whatever ends it.
 
-    Yields the set of the kinds told so far, which is empty until then.
+    ``shell`` writes the commands it shows; ``rate`` is the rate limit in use.
+    ``account`` is set once there is one, and ``news`` what its end should say
+    besides.
     """
-    told: set[EventKind] = set()
-    try:
-        yield told
-    except BaseException as error:
-        if output_format == "json" and not told:
-            with suppress(OSError):  # what ended the command counts more than who listens
-                console.result(_unbegun(error))
-        raise
+
+    console: Console
+    as_json: bool = False
+    shell: Shell = HERE
+    rate: Rate | None = None
+    account: Account | None = None
+    news: NextStep | None = None
+    told: set[EventKind] = field(default_factory=set)
+
+    def __enter__(self) -> Self:
+        """Begin to tell."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the events, where nothing else has."""
+        if not self.as_json or EventKind.RUN_END in self.told:
+            return
+        with suppress(OSError):  # what ended the command counts more than who listens
+            if self.account is not None and self.told:
+                self.console.result(render_json(_end_of(self.account)))
+            elif error is not None and not self.told:
+                self.console.result(_unbegun(error))
+
+    @contextmanager
+    def listening(self) -> Iterator[Listener]:
+        """Yield what shows the events of one run."""
+        if self.as_json:
+            yield self._tell_json
+        elif self.console.shows_progress:
+            with _bar(self) as show:
+                yield show
+        else:
+            yield _Lines(self).show
+
+    def complain(self, account: Account) -> None:
+        """Give the account of a run that something unexpected ended: perhaps nobody heard it."""
+        self.account = account
+        self.console.complain(self._account(account, color=self.console.remark_color))
+
+    def say(self, event: Event) -> None:
+        """Say an event on stderr, a rescued ID even when quiet; the account is a result."""
+        if event.account is not None:
+            color = self.console.result_color
+            self.console.result(self._account(event.account, color=color))
+            return
+        text = render_text(event, shell=self.shell)
+        if text is not None:
+            urgent = event.rescued is not None or event.kind is EventKind.STOPPING
+            (self.console.complain if urgent else self.console.say)(text)
+
+    def _tell_json(self, event: Event) -> None:
+        if event.kind is EventKind.WAITING:  # for who watches; nothing has happened
+            return
+        self.told.add(event.kind)
+        if event.rescued is not None or event.kind is EventKind.STOPPING:
+            self.say(event)
+        self.console.result(render_json(event))
+        if event.account is not None:
+            text = self._account(event.account, color=self.console.remark_color)
+            unremarkable = event.account.complete and not event.account.repeated
+            (self.console.say if unremarkable else self.console.complain)(text)
+
+    def _account(self, account: Account, *, color: bool) -> str:
+        width = self.console.width
+        news = self.news if _recorded(account) else None
+        return render_account(account, shell=self.shell, width=width, color=color, news=news)
+
+
+def _recorded(account: Account) -> bool:
+    return any(row.entry and row.entry.persona_id for row in account.results)
+
+
+def _end_of(account: Account) -> Event:
+    return Event(EventKind.RUN_END, utc_now(), account.run, account=account)
 
 
 def _unbegun(error: BaseException) -> str:
@@ -53,91 +134,92 @@ def _unbegun(error: BaseException) -> str:
     return render_unbegun(run=new_run(), at=utc_now(), exit_code=exit_code_of(error), reason=reason)
 
 
-@contextmanager
-def listening(
-    console: Console, output_format: str, options: Sequence[str], told: set[EventKind]
-) -> Iterator[Listener]:
-    """Yield what shows the events of one run, and remembers their kinds in ``told``.
+class _Lines:
+    """A line an event; while there is none, now and then one about what is waited for."""
 
-    ``options`` are those that a command it shows must be given again.
-    """
-    if output_format == "json":
+    def __init__(self, telling: Telling) -> None:
+        self._telling = telling
+        self._heard = self._said = time.monotonic()
 
-        def tell(event: Event) -> None:
-            told.add(event.kind)
-            _tell_json(console, event, options)
-
-        yield tell
-    elif console.shows_progress:
-        with _bar(console, options) as show:
-            yield show
-    else:
-        yield lambda event: _say(console, event, options)
+    def show(self, event: Event) -> None:
+        now = time.monotonic()
+        if event.kind is not EventKind.WAITING:
+            self._heard = self._said = now
+            self._telling.say(event)
+        elif now - self._said >= max(_REMIND_SECONDS, (now - self._heard) / 4):
+            text = waiting_for(event, rate=self._telling.rate)
+            if text is not None:
+                self._said = now
+                self._telling.console.say(text)
 
 
-def tell_once_more(
-    console: Console, account: Account, options: Sequence[str], told: set[EventKind]
-) -> None:
-    """Give the account of a run that something unexpected ended: perhaps nobody heard it."""
-    if told and EventKind.RUN_END not in told:
-        end = Event(EventKind.RUN_END, utc_now(), account.run, account=account)
-        with suppress(OSError):
-            console.result(render_json(end))
-    console.complain(_account(account, options, console.width, console.remark_color))
+class _Count:
+    """How far a run is, and how long the rest takes at least."""
 
+    def __init__(self, total: int, rate: Rate | None) -> None:
+        self._total = total
+        self._rate = rate
+        self._began = time.monotonic()
+        self._under_way: set[str | None] = set()
+        self._ended: set[str | None] = set()
 
-def _tell_json(console: Console, event: Event, options: Sequence[str]) -> None:
-    if event.rescued is not None:
-        _say(console, event, options)
-    console.result(render_json(event))
-    if event.account is not None:
-        text = _account(event.account, options, console.width, console.remark_color)
-        unremarkable = event.account.complete and not event.account.repeated
-        (console.say if unremarkable else console.complain)(text)
+    def hear(self, event: Event) -> bool:
+        """Take note of an event; tell whether it ends a persona."""
+        if event.kind is EventKind.CREATE_START:
+            self._under_way.add(event.audio_id)
+        if event.kind not in _ENDS_A_PERSONA or event.audio_id in self._ended:
+            return False
+        self._under_way.discard(event.audio_id)
+        self._ended.add(event.audio_id)
+        return True
 
+    def words(self) -> str:
+        """Say what is in flight, the time that has passed and the time that is left."""
+        passed = time.monotonic() - self._began
+        said = [f"{len(self._under_way)} in flight", f"{format_duration(int(passed))} elapsed"]
+        left = self._left(passed)
+        return ", ".join(said if left is None else [*said, f"about {format_duration(left)} left"])
 
-def _say(console: Console, event: Event, options: Sequence[str]) -> None:
-    """Say an event on stderr, a rescued ID even when quiet; the account is a result."""
-    if event.account is not None:
-        console.result(_account(event.account, options, console.width, console.result_color))
-        return
-    text = render_text(event, options=options)
-    if text is not None and event.rescued is None:
-        console.say(text)
-    elif text is not None:
-        console.complain(text)
-
-
-def _account(account: Account, options: Sequence[str], width: int, color: bool) -> str:
-    return render_account(account, options=options, width=width, color=color)
+    def _left(self, passed: float) -> float | None:
+        done = len(self._ended)
+        rest = self._total - done
+        measured = passed / done * rest if done else None
+        waiting = rest - len(self._under_way)
+        if self._rate is None or waiting <= 0:
+            return measured
+        return max(measured or 0.0, waiting / self._rate.count * self._rate.seconds)
 
 
 @contextmanager
-def _bar(console: Console, options: Sequence[str]) -> Iterator[Listener]:
+def _bar(telling: Telling) -> Iterator[Listener]:
     from rich.console import Console as Terminal
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.text import Text
 
-    terminal = Terminal(stderr=True, no_color=not console.remark_color)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    progress = Progress(*columns, console=terminal, transient=True)
-    task = progress.add_task("apply", total=None)
-    ended: set[str | None] = set()
+    terminal = Terminal(stderr=True, no_color=not telling.console.remark_color)
+    words = TextColumn("{task.fields[words]}", markup=False)
+    progress = Progress(BarColumn(), MofNCompleteColumn(), words, console=terminal, transient=True)
+    task = progress.add_task("apply", total=None, words="")
+    count = _Count(0, telling.rate)
 
     def show(event: Event) -> None:
+        nonlocal count
         if event.kind is EventKind.RUN_START:
+            count = _Count(event.total or 0, telling.rate)
             progress.update(task, total=event.total)
             if event.total:
                 progress.start()
-        elif event.kind is EventKind.RUN_END:
+            return
+        if event.kind is EventKind.RUN_END:
             progress.stop()
-            _say(console, event, options)
-        elif event.kind is not EventKind.CREATE_START:
-            ends = event.kind in _ENDS_A_PERSONA and event.audio_id not in ended
-            if ends:
-                ended.add(event.audio_id)
-            progress.advance(task, ends)
-            progress.console.print(Text(render_text(event, options=options) or ""), soft_wrap=True)
+            telling.say(event)
+            return
+        progress.advance(task, count.hear(event))
+        doing = waiting_for(event, rate=telling.rate) if event.kind is EventKind.WAITING else None
+        progress.update(task, words="; ".join(filter(None, (count.words(), doing))))
+        if event.kind not in (EventKind.CREATE_START, EventKind.WAITING):
+            text = render_text(event, shell=telling.shell) or ""
+            progress.console.print(Text(text), soft_wrap=True)
 
     try:
         yield show

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from personasync.cli.planning import Outputs, write_step_summary, write_text
 from personasync.cli.workspace import Workspace
 from personasync.engine import Listener
-from personasync.engine.events import Account, Event
+from personasync.engine.events import Account, Event, EventKind
 from personasync.render.events import render_json
 
 
@@ -26,7 +26,8 @@ class Report:
             return listener
 
         def tell(event: Event) -> None:
-            self._events.append(render_json(event))
+            if event.kind is not EventKind.WAITING:  # for who watches; nothing has happened
+                self._events.append(render_json(event))
             listener(event)
 
         return tell

@@ -45,10 +45,15 @@ class Attempt:
         self.action = action
         self.tries = 0
         self.last: Outcome | None = None
+        self.unanswered = False
+        """Whether a request of this run may have made the persona, and its answer is lost."""
+        self.looked_again = False
+        """Whether a refusal that may pass by itself was tried once more."""
         self._run = run
         # Whether a request of ours may have made the persona already.
         self._maybe_made = action.kind is ActionKind.RESUME
         self._answer: KeptAnswer | None = action.entry.answer if action.entry else None
+        self._maybe_made = self._maybe_made or bool(self._shown_ids())
 
     def pending(self, at: str) -> Entry:
         """Return what must be durable before the request leaves."""
@@ -60,12 +65,13 @@ class Attempt:
         return self._event(EventKind.CREATE_START, at) if self.tries == 1 else None
 
     def heard(self, outcome: Outcome) -> None:
-        """Take note of what a request met."""
+        """Take note of what a request met: what came back is never given up for less."""
         self.last = outcome
+        self._answer = more_telling(self._answer, getattr(outcome, "answer", None))
         if isinstance(outcome, Unclear):
+            self._maybe_made = self.unanswered = True
+        elif self._shown_ids():
             self._maybe_made = True
-            if outcome.answer:
-                self._answer = more_telling(self._answer, outcome.answer)
 
     def again(self, outcome: Outcome, wait: float, at: str) -> Step:
         """Return what leads to another try in ``wait`` seconds."""
@@ -74,19 +80,17 @@ class Attempt:
             at,
             attempt=self.tries + 1,
             wait=wait,
-            code=getattr(outcome, "code", None),
+            code=code_of(outcome),
             reason=reason_of(outcome),
         )
-        keeps = isinstance(outcome, Unclear) and outcome.answer
-        return Step(self._unclear(outcome, at) if keeps else None, event)
+        keeps = getattr(outcome, "answer", None) is not None
+        return Step(self._pending(outcome, at) if keeps else None, event)
 
     def settle(self, outcome: Outcome, at: str) -> Step:
         """Return what an outcome means, when it is the last."""
         match outcome:
-            case Created(persona_id):
-                entry = self._entry(Status.CREATED, at, persona_id=persona_id, origin=Origin.APPLY)
-                event = self._event(EventKind.CREATE_DONE, at, persona_id=persona_id)
-                return Step(entry, event, PersonaResult(self.action, Result.CREATED, entry))
+            case Created():
+                return self._created(outcome, at)
             case Conflict(code, message):
                 entry = self._entry(
                     Status.CONFLICT,
@@ -97,18 +101,36 @@ class Attempt:
                     answer=self._answer,
                 )
                 return self._end(EventKind.CREATE_CONFLICT, Result.CONFLICT, entry, outcome)
-            case Refused() | NotSent() if not self._maybe_made:
+            case Refused() | NotSent() | Moved() if not self._maybe_made:
                 entry = self._entry(
                     Status.FAILED,
                     at,
-                    code=getattr(outcome, "code", None),
+                    code=code_of(outcome),
                     message=getattr(outcome, "message", None) or reason_of(outcome),
+                    answer=self._answer,
                 )
                 return self._end(EventKind.CREATE_FAILED, Result.FAILED, entry, outcome)
-        entry = self._unclear(outcome, at)
-        keeps = isinstance(outcome, Refused | Unclear)
+        entry = self._pending(outcome, at)
+        tells = isinstance(outcome, Refused | Unclear) or getattr(outcome, "answer", None)
         step = self.unknown(reason_of(outcome), at, code=entry.code)
-        return replace(step, entry=entry if keeps else None)
+        return replace(step, entry=entry if tells else None)
+
+    def _created(self, outcome: Created, at: str) -> Step:
+        persona_id = outcome.persona_id
+        # One audio has one persona: another ID that came before is not thrown away for this one.
+        others = [i for i in self._shown_ids() if not persona_id.startswith(i)]
+        entry = self._entry(
+            Status.CREATED,
+            at,
+            persona_id=persona_id,
+            origin=Origin.CONFLICT if outcome.from_conflict else Origin.APPLY,
+            answer=self._answer if others else outcome.answer,
+        )
+        event = self._event(EventKind.CREATE_DONE, at, persona_id=persona_id)
+        return Step(entry, event, PersonaResult(self.action, Result.CREATED, entry))
+
+    def _shown_ids(self) -> tuple[str, ...]:
+        return self._answer.shown_ids if self._answer else ()
 
     def unknown(self, reason: str, at: str, *, code: int | None = None) -> Step:
         """Return that the persona may exist or not."""
@@ -138,8 +160,8 @@ class Attempt:
             return Step(None, told, replace(row, rescued=kept))
         return self.unknown(f"its outcome could not be recorded: {why}", at)
 
-    def _unclear(self, outcome: Outcome, at: str) -> Entry:
-        code, reason = getattr(outcome, "code", None), reason_of(outcome)
+    def _pending(self, outcome: Outcome, at: str) -> Entry:
+        code, reason = code_of(outcome), reason_of(outcome)
         return self._entry(Status.PENDING, at, code=code, message=reason, answer=self._answer)
 
     def _end(self, kind: EventKind, result: Result, entry: Entry, outcome: Outcome) -> Step:
@@ -172,3 +194,8 @@ def reason_of(outcome: Outcome) -> str:
             return f"the API answered {code}" + (f": {message}" if message else "")
         case Created():
             return "created"
+
+
+def code_of(outcome: Outcome) -> int | None:
+    """Return the API's code, where an outcome has one."""
+    return outcome.status if isinstance(outcome, Moved) else getattr(outcome, "code", None)

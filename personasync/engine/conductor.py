@@ -21,11 +21,13 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeAlias
 
 from personasync.engine.attempt import Attempt, Step, reason_of
-from personasync.engine.events import Event, EventKind, PersonaResult, Result
-from personasync.engine.schedule import RetryBudget, Schedule, Slot, worth_a_retry
+from personasync.engine.events import Event, EventKind, PersonaResult, Result, Underway
+from personasync.engine.schedule import Likeness, RetryBudget, Schedule, Slot, worth_a_retry
+from personasync.model.contract import EXISTS_CODE
 from personasync.model.errors import StateWriteError
-from personasync.model.outcome import Outcome, Refused, Throttled
+from personasync.model.outcome import Conflict, Moved, NotSent, Outcome, Refused, Throttled
 from personasync.model.persona import PersonaRequest
+from personasync.model.steps import Command, NextStep, Option
 from personasync.model.units import format_duration
 from personasync.plan.compute import Action
 from personasync.state.entry import Entry
@@ -116,11 +118,22 @@ class Known:
     result: PersonaResult
 
 
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A request that has no answer yet, with its slot and when it left."""
+
+    attempt: Attempt
+    slot: Slot
+    since: float
+
+
 class Conductor:
     """Carries out what a plan wants done, until all is settled or the run is halted.
 
-    ``results``, ``stopped``, ``refused`` and ``failure`` are for the account;
-    ``started`` has every audio that a request was sent for.
+    ``results``, ``stopped``, ``next_step``, ``refused`` and ``failure`` are for
+    the account; ``started`` has every audio that a request was sent for.
+    ``held_until`` is the moment until which the rate holds back who could
+    leave; ``None`` where it does not.
     """
 
     def __init__(
@@ -137,7 +150,9 @@ class Conductor:
         self.results: dict[str, PersonaResult] = {}
         self.started: set[str] = set()
         self.stopped: str | None = None
+        self.next_step: NextStep | None = None
         self.refused = False
+        self.held_until: float | None = None
         self.failure: BaseException | None = None
         self._run = run
         self._log = log
@@ -146,14 +161,15 @@ class Conductor:
         self._schedule = schedule
         self._budget = budget
         self._tell = tell
-        self._in_flight: dict[str, Attempt] = {}
+        self._likeness = Likeness()
+        self._in_flight: dict[str, _Flight] = {}
         self._to_ask: deque[Action] = deque()
         self._ready: deque[Attempt] = deque()  # their ``pending`` is durable
-        self._slots: dict[str, Slot] = {}
         self._failing_since: dict[str, float] = {}
         self._resting: list[tuple[float, int, Attempt]] = []  # a heap: who is asked again when
         self._number = itertools.count()
         self._steps: list[tuple[Attempt, Step]] = []  # not yet durable, so not yet told
+        self._at_the_log: list[tuple[Attempt, Step]] = []  # being appended
         self._left = False
         self._may_send = False
 
@@ -233,10 +249,16 @@ class Conductor:
             return now
         if not self._may_send or self._schedule.closed:
             return math.inf
+        self.held_until = None
         moments = [self._resting[0][0]] if self._resting else []
         if (self._ready and self._places() > 0) or (not self._ready and self._wanted() > 0):
             moments.append(now)
-        return max(min(moments), self._schedule.free_at(now)) if moments else math.inf
+        if not moments:
+            return math.inf
+        free_at = self._schedule.free_at(now)
+        if free_at > max(now, min(moments)):
+            self.held_until = free_at
+        return max(min(moments), free_at)
 
     def _receive(self, until: float) -> None:
         for message in self._world.receive(until):
@@ -254,24 +276,41 @@ class Conductor:
     # Hear.
 
     def _hear(self, answer: Answer) -> None:
-        attempt = self._in_flight.pop(answer.audio_id)
-        now = self._world.now()
+        flight = self._in_flight.pop(answer.audio_id)
+        attempt, outcome, now = flight.attempt, answer.outcome, self._world.now()
         try:
-            self._schedule.answered(self._slots.pop(answer.audio_id), now)
-            if answer.outcome is None:
+            self._schedule.answered(flight.slot, now)
+            if outcome is None:
                 raise answer.failure or AssertionError("an answer has an outcome or a failure")
-            attempt.heard(answer.outcome)
-            if worth_a_retry(answer.outcome):
-                self._try_again(attempt, answer.outcome, now)
-            else:
-                self._settle(attempt, answer.outcome)  # first of all: it may hold an ID
-                self._budget.heard(answer.outcome, now)
-                if isinstance(answer.outcome, Refused) and answer.outcome.stops_run:
-                    self._halt(reason_of(answer.outcome), True)
+            attempt.heard(outcome)
+            if worth_a_retry(outcome):
+                self._try_again(attempt, outcome, now)
+            elif not self._look_again(attempt, outcome, now):
+                self._settle(attempt, outcome)  # first of all: it may hold an ID
+                self._budget.heard(outcome, now)
+            self._judge(attempt, outcome)
         except BaseException as error:  # noqa: BLE001 - one persona's; the others are seen through
             self._fail(error)
             if not any(each is attempt for each, _ in self._steps):
                 self._steps.append((attempt, attempt.unknown(unexpected(error), self._at())))
+
+    def _judge(self, attempt: Attempt, outcome: Outcome) -> None:
+        """See whether an answer means that nothing more should be sent."""
+        alike = self._likeness.heard(outcome, attempt.persona.request)
+        match outcome:
+            case Moved(location=location):
+                self._halt(reason_of(outcome), True, _moved(location))
+            case Refused(stops_run=True) | Conflict(stops_run=True) | NotSent(stops_run=True):
+                self._halt(reason_of(outcome), True)
+            case Conflict(code=code) if code == EXISTS_CODE and attempt.unanswered:
+                reason = (
+                    f"the API made the persona of {attempt.persona.key!r} for a request whose"
+                    " answer did not arrive; what else is asked could be lost in the same way"
+                )
+                self._halt(reason, False, _LOSING)
+            case _ if alike:
+                reason = f"the API gives every persona the same refusal: {reason_of(outcome)}"
+                self._halt(reason, True, _ALIKE)
 
     def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
         self._steps.append((attempt, attempt.settle(outcome, self._at())))
@@ -286,23 +325,39 @@ class Conductor:
             if wait is None:
                 self._give_up(outcome)
             return
-        self._steps.append((attempt, attempt.again(outcome, wait, self._at())))
-        heapq.heappush(self._resting, (now + wait, next(self._number), attempt))
+        self._rest(attempt, outcome, wait, now)
         if isinstance(outcome, Throttled):
             self._schedule.slow_down(now + wait)
+
+    def _look_again(self, attempt: Attempt, outcome: Outcome, now: float) -> bool:
+        """Let a refusal that may pass by itself be tried once more."""
+        wait = self._budget.second_look()
+        if not isinstance(outcome, Refused) or not outcome.once_more or wait is None:
+            return False
+        if attempt.looked_again or self._schedule.closed:
+            return False
+        attempt.looked_again = True
+        self._rest(attempt, outcome, wait, now)
+        return True
+
+    def _rest(self, attempt: Attempt, outcome: Outcome, wait: float, now: float) -> None:
+        self._steps.append((attempt, attempt.again(outcome, wait, self._at())))
+        heapq.heappush(self._resting, (now + wait, next(self._number), attempt))
 
     def _give_up(self, outcome: Outcome) -> None:
         """See whether what ended this persona's retries should end the run."""
         if isinstance(outcome, Throttled):
             self._halt(_asked_to_wait(outcome), False)
         elif self._budget.gave_up():
-            self._halt(f"the API gives no usable answer: {reason_of(outcome)}", False)
+            reason = f"the API gives no usable answer: {reason_of(outcome)}"
+            self._halt(reason, False, _NO_ANSWER)
 
     # Append.
 
     def _record(self) -> None:
         """Append what has arrived and the ``pending`` of who comes next; then tell."""
         steps, self._steps = self._steps, []
+        self._at_the_log = steps
         attempts = list(self._next_attempts())
         entries = [step.entry for _, step in steps if step.entry is not None]
         pendings = [attempt.pending(self._at()) for attempt in attempts]
@@ -316,8 +371,33 @@ class Conductor:
                 steps = [(attempt, self._rescued(attempt, step, error)) for attempt, step in steps]
                 attempts = []
         self._ready.extend(attempts)
+        self._at_the_log = []
         for _, step in steps:
             self._tell_step(step)
+
+    def salvage(self) -> None:
+        """Tell what has arrived, when this hangs in an append and is left behind.
+
+        Called by who tells, which takes the place of the thread that hangs:
+        nothing but the screen can be trusted to be quick.
+        """
+        for message in self._world.receive(-math.inf):
+            if isinstance(message, Answer) and message.outcome is not None:
+                attempt = self._in_flight[message.audio_id].attempt
+                attempt.heard(message.outcome)
+                self._settle(attempt, message.outcome)
+        for attempt, step in (*self._at_the_log, *self._steps):
+            if step.entry is not None and step.result is not None:
+                why = "the run left before it was written"
+                self._tell_step(attempt.unrecorded(step, why, self._at(), kept=""))
+
+    def underway(self) -> tuple[Underway, ...]:
+        """Return the requests that have no answer yet, oldest first; any thread may ask."""
+        now = self._world.now()
+        return tuple(
+            Underway(flight.attempt.persona.key, audio_id, now - flight.since)
+            for audio_id, flight in list(self._in_flight.items())
+        )
 
     def _append(self, entries: Sequence[Entry]) -> None:
         if entries:
@@ -415,12 +495,11 @@ class Conductor:
 
     def _ask(self, attempt: Attempt, now: float) -> None:
         audio_id = attempt.persona.audio_id
-        self._in_flight[audio_id] = attempt
+        self._in_flight[audio_id] = _Flight(attempt, self._schedule.sent(now), now)
         self.started.add(audio_id)
         begun = attempt.sent(self._at())
         if begun is not None:
             self._tell(begun)  # before the request: who leaves at once must know of it
-        self._slots[audio_id] = self._schedule.sent(now)
         self._asker.ask(attempt.persona.request)
 
     # How a run ends early.
@@ -431,9 +510,12 @@ class Conductor:
             attempt = self._ready.popleft()
             self._steps.append((attempt, attempt.take_back(self._at())))
 
-    def _halt(self, reason: str, refused: bool, *, at_once: bool = True) -> None:
+    def _halt(
+        self, reason: str, refused: bool, step: NextStep | None = None, *, at_once: bool = True
+    ) -> None:
         """Send nothing new; what is in flight is waited for, and nobody tries again."""
-        self.stopped = self.stopped or reason
+        if self.stopped is None:
+            self.stopped, self.next_step = reason, step
         self.refused = self.refused or refused
         self._schedule.close(at_once=at_once)
         while self._resting:
@@ -461,6 +543,31 @@ def _asked_to_wait(outcome: Throttled) -> str:
     return f"the API asks to wait {wait}, longer than --retry-for allows ({outcome.code})"
 
 
+def _moved(location: str | None) -> NextStep:
+    if location is None:
+        return NextStep("find out where the API is now, and name it with ", Option("base-url"))
+    return NextStep(
+        "if that is the service's new address, move the state there: ",
+        Command("state set-api", (location,)),
+        "; then apply with ",
+        Option("base-url", location),
+    )
+
+
+_LOSING: Final = NextStep(
+    "let answers take longer, such as with ",
+    Option("read-timeout", "30m"),
+    ", and see whether a proxy or a gateway on the way ends requests sooner",
+)
+_ALIKE: Final = NextStep(
+    "check the base URL, and that the API key is of the account that made the tracks"
+)
+_NO_ANSWER: Final = NextStep(
+    "see whether the service is up; where it is only slow, let answers take longer with ",
+    Option("read-timeout"),
+    "; what never gets an answer is left out with ",
+    Option("exclude"),
+)
 _TOLD_AS: Final = {
     Result.CREATED: EventKind.CREATE_DONE,
     Result.IMPORTED: EventKind.IMPORTED,

@@ -7,12 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from personasync.model.steps import NextStep
 from personasync.plan.compute import Action
 from personasync.state.entry import Entry
 
 
 class EventKind(StrEnum):
-    """The name of an event (design.md §7)."""
+    """The name of an event.
+
+    ``WAITING`` is for who watches, about once a second while nothing else
+    happens; it is not among the events that scripts are given.
+    """
 
     RUN_START = "run_start"
     CREATE_START = "create_start"
@@ -23,6 +28,8 @@ class EventKind(StrEnum):
     CREATE_UNKNOWN = "create_unknown"
     IMPORTED = "imported"
     RENAMED = "renamed"
+    STOPPING = "stopping"
+    WAITING = "waiting"
     RUN_END = "run_end"
 
 
@@ -58,9 +65,10 @@ class PersonaResult:
 class Account:
     """The full account of a run: every persona that its plan wanted to act on, or in conflict.
 
-    ``stopped`` says why the run ended before its plan did; ``signal`` is the
-    number of the signal that interrupted it. ``refused`` tells that the reason
-    stops any run: the API refuses them all, or the state cannot be written.
+    ``stopped`` says why the run ended before its plan did, and ``next_step``
+    what to change; ``signal`` is the number of the signal that interrupted it.
+    ``refused`` tells that the reason stops any run: the API refuses them all,
+    or the state cannot be written.
     ``abandoned`` tells that the run left requests in flight, ``failure`` is an
     error nobody expected, for the caller to raise once the account is given.
     ``repeated`` has each ID that the API gave though another audio has it, with
@@ -70,6 +78,7 @@ class Account:
     run: str
     results: tuple[PersonaResult, ...]
     stopped: str | None = None
+    next_step: NextStep | None = None
     signal: int | None = None
     refused: bool = False
     abandoned: bool = False
@@ -89,7 +98,7 @@ class Account:
 
     @property
     def exit_code(self) -> int:
-        """The exit code that the account calls for (design.md §7)."""
+        """The exit code that the account calls for."""
         if self.signal is not None:
             return 128 + self.signal
         if self.failure is not None:
@@ -102,13 +111,24 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Underway:
+    """A request that has no answer yet; ``seconds`` is how long ago it left."""
+
+    key: str
+    audio_id: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened in a run, told only once it is durable.
 
     ``at`` is a UTC time (RFC 3339). ``attempt`` counts the requests for one
     persona from 1; ``wait`` is the seconds until the next. ``total`` is how
     many personas the run will act on (``run_start``); ``account`` is set on
-    ``run_end``.
+    ``run_end``. ``underway`` are the requests that are waited for
+    (``stopping``, ``waiting``), oldest first; ``wait`` of ``waiting`` is the
+    seconds until the next may leave, where the rate holds it back.
     """
 
     kind: EventKind
@@ -124,4 +144,5 @@ class Event:
     rescued: str | None = None
     previous_key: str | None = None
     total: int | None = None
+    underway: tuple[Underway, ...] = ()
     account: Account | None = None

@@ -48,6 +48,7 @@ DEFAULT_RATE: Final = Rate(20, 10.0)
 _LAST_WORDS_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.1
 """A signal that comes just before a wait begins does not end it: so waits are short."""
+_TELL_SECONDS: Final = 1.0
 _LONGEST_WAIT: Final = 3600.0
 
 Listener: TypeAlias = Callable[[Event], None]
@@ -66,8 +67,8 @@ class ApplyOptions:
 
     ``parallelism`` requests at a time; at most ``rate`` (``None``: no limit);
     retries for up to ``retry_for`` seconds without a usable answer.
-    ``handle_signals`` makes the first SIGINT, SIGTERM or SIGHUP end the run in
-    order and the second end it at once; only the main thread can.
+    ``handle_signals`` makes the first SIGINT, SIGTERM or their like end the
+    run in order, and the same one again end it at once; only the main thread can.
     """
 
     parallelism: int = 4
@@ -197,7 +198,11 @@ class _Run:
             tell=self._told.put,
         )
         known = [action for action in self._rows if action.kind in _RECORDED]
-        to_ask = [action for action in self._rows if action.kind in SPENDING]
+        # What had no clear outcome before comes last, so that a few such cannot starve the rest.
+        to_ask = sorted(
+            (action for action in self._rows if action.kind in SPENDING),
+            key=lambda action: action.kind is ActionKind.RESUME,
+        )
         self._thread = threading.Thread(
             target=lambda: self._conductor.conduct(map(self._known, known), to_ask),
             name="conductor",
@@ -206,7 +211,8 @@ class _Run:
         self._ended = False
         self._arrived: Callable[[], list[int]] = list
         self._stopped: str | None = None
-        self._signal: int | None = None
+        self._signals: list[int] = []
+        self._waited_since = 0.0
         self._abandoned = False
         self._failure: BaseException | None = None
 
@@ -239,8 +245,10 @@ class _Run:
         while not self._ended:
             try:
                 self._receive(self._told.get(timeout=_LOOK_SECONDS))
+                self._waited_since = time.monotonic()
             except Empty:
                 self._take_signals()
+                self._tell_waiting()
                 if not self._thread.is_alive():
                     # A KeyboardInterrupt can swallow a message: never wait for one for ever.
                     self._receive_waiting()
@@ -263,6 +271,17 @@ class _Run:
             while True:
                 self._receive(self._told.get_nowait())
 
+    def _tell_waiting(self) -> None:
+        """Let who watches know that, and for what, this waits."""
+        now = time.monotonic()
+        if now - self._waited_since < _TELL_SECONDS:
+            return
+        self._waited_since = now
+        held_until = self._conductor.held_until
+        wait = None if held_until is None else max(0.0, held_until - self._mailbox.now())
+        underway = self._conductor.underway()
+        self._tell(Event(EventKind.WAITING, utc_now(), self._id, wait=wait, underway=underway))
+
     # How a run ends early.
 
     def _take_signals(self) -> None:
@@ -270,10 +289,22 @@ class _Run:
             self._interrupt(number)
 
     def _interrupt(self, number: int) -> None:
-        if self._signal is None:
-            self._signal = number
-            self._halt(f"interrupted by {signal.Signals(number).name}", at_once=False)
-        elif not self._abandoned:
+        """Take a signal: the first ends the run in order, the same one again at once.
+
+        Another one after the first is a machine that grows impatient, such as
+        a CI host that sends SIGINT, then SIGTERM, then SIGKILL: what is still to
+        come is worth waiting for.
+        """
+        again, first = number in self._signals, not self._signals
+        self._signals.append(number)
+        if first:
+            reason = f"interrupted by {signal.Signals(number).name}"
+            self._halt(reason, at_once=False)
+            underway = self._conductor.underway()
+            self._tell(
+                Event(EventKind.STOPPING, utc_now(), self._id, reason=reason, underway=underway)
+            )
+        elif again and not self._abandoned:
             self._abandoned = True
             self._mailbox.put(Leave())
             self._take_last_words()
@@ -281,6 +312,8 @@ class _Run:
     def _take_last_words(self) -> None:
         """Before leaving at once, let the answers that are already here reach the disk."""
         self._thread.join(_LAST_WORDS_SECONDS)
+        if self._thread.is_alive():
+            self._conductor.salvage()
         self._receive_waiting()
         self._ended = True
 
@@ -343,7 +376,8 @@ class _Run:
             run=self._id,
             results=tuple(self._row(action, results) for action in self._rows),
             stopped=self._stopped or self._conductor.stopped,
-            signal=self._signal,
+            next_step=None if self._stopped else self._conductor.next_step,
+            signal=self._signals[0] if self._signals else None,
             refused=self._conductor.refused,
             abandoned=self._abandoned,
             failure=self._failure or self._conductor.failure,

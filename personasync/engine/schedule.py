@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 from personasync.model.outcome import NotSent, Outcome, Throttled, Unclear
+from personasync.model.persona import PersonaRequest
 from personasync.model.units import Rate
 
 _MIN_TRANSIT: Final = 0.5
@@ -25,6 +26,9 @@ _FIRST_WAIT: Final = 0.5
 _LONGEST_WAIT: Final = 20.0
 _JITTER: Final = 0.5
 _GIVE_UPS_IN_A_ROW: Final = 2
+_SECOND_LOOK: Final = 5.0
+
+_ALIKE_IN_A_ROW: Final = 5
 
 _SLOW_APPEND: Final = 0.02
 _APPENDS_TO_JUDGE: Final = 4
@@ -108,6 +112,10 @@ class RetryBudget:
         start = since if self._trouble_since is None else min(since, self._trouble_since)
         return wait if now + wait <= start + self._seconds else None
 
+    def second_look(self) -> float | None:
+        """Return the seconds until the one more try of what may pass by itself; ``None``: none."""
+        return min(_SECOND_LOOK, self._seconds / 4) if self._seconds > 0 else None
+
     def gave_up(self) -> bool:
         """Count a persona that was given up on; tell whether the run should end.
 
@@ -121,6 +129,34 @@ class RetryBudget:
         # With jitter, or all that failed together would come back together.
         wait = min(_FIRST_WAIT * 2 ** min(tries - 1, 16), _LONGEST_WAIT)
         return (wait if asked_for is None else asked_for) + self._chance(0, _JITTER)
+
+
+class Likeness:
+    """Whether a run meets nothing but one and the same refusal.
+
+    That is the base URL or the account, and no persona. It takes the first
+    five personas, of more than one task, and no other answer yet.
+    """
+
+    def __init__(self) -> None:
+        self._seen: str | None = None
+        self._audios: set[str] = set()
+        self._tasks: set[str] = set()
+        self._over = False
+
+    def heard(self, outcome: Outcome, request: PersonaRequest) -> bool:
+        """Take note of an answer; tell whether the run should end."""
+        if self._over or isinstance(outcome, NotSent):
+            return False
+        likeness = getattr(outcome, "likeness", None)
+        self._over = likeness is None or self._seen not in (None, likeness)
+        if self._over:
+            return False
+        self._seen = likeness
+        self._audios.add(request.audio_id)
+        self._tasks.add(request.task_id)
+        self._over = len(self._audios) >= _ALIKE_IN_A_ROW and len(self._tasks) > 1
+        return self._over
 
 
 class Schedule:
@@ -186,4 +222,9 @@ class Schedule:
 
 def worth_a_retry(outcome: Outcome) -> bool:
     """Whether asking again may give another outcome."""
-    return isinstance(outcome, Throttled | NotSent | Unclear)
+    match outcome:
+        case NotSent(stops_run=stops_run):
+            return not stops_run
+        case Throttled() | Unclear():
+            return True
+    return False

@@ -8,12 +8,13 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Final
 
-_NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP")
+_NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGXCPU")
+"""Those by which people and machines ask a process to end; left alone, each would kill it."""
 
 
 @contextlib.contextmanager
 def signals(wake: Callable[[], None]) -> Iterator[Callable[[], list[int]]]:
-    """Take each SIGINT, SIGTERM and SIGHUP for the length of a ``with``.
+    """Take each signal that asks to end, for the length of a ``with``.
 
     Yields what returns those that came since it was last asked, in their
     order. ``wake`` is called for each in the signal handler, and must be safe

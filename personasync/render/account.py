@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
-from typing import Final, TypeAlias
+from typing import Final
 
 from personasync.engine.events import Account, PersonaResult, Result
-from personasync.render.commands import command_line, import_command
+from personasync.model.answer import KeptAnswer, all_shown_ids
+from personasync.model.contract import EXISTS_CODE
+from personasync.model.spelling import counted
+from personasync.model.steps import Command, NextStep, Option
+from personasync.render.commands import HERE, Shell
 from personasync.render.layout import Style, paint, wrap
 from personasync.render.safe import page, printable
-from personasync.state.adopt import answered_id
+from personasync.state.entry import Origin
 
 _REASON_LIMIT: Final = 500
+_RECEIVED_LIMIT: Final = 160
 _GLUE: Final = "\x1f"
 """Stands for the spaces of a command, which no line break may part."""
-
-_Record: TypeAlias = Callable[[str, str | None], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class _Group:
     """Results that share a heading and a remedy; ``commands`` where each has one of its own."""
 
     title: str
-    remedy: str
+    remedy: NextStep | str | None
     rows: tuple[PersonaResult, ...]
     commands: bool = False
 
@@ -52,41 +55,47 @@ _REFUSALS: Final[Mapping[int, tuple[str, str]]] = {
         "check that the track still exists and that access to it is not limited",
     ),
 }
-"""What a code means in a musician's words, and what to do about it (api.md §1 and §2)."""
-
+"""What a code means in a musician's words, and what to do about it."""
 
 _REFUSED_FOR_GOOD: Final = frozenset({400, 404, 413, 422, 451})
+_MOVED: Final = frozenset({301, 308})
+_UNFINISHED: Final = re.compile(
+    r"not\s+(yet\s+)?(been\s+)?(finished|completed?|ready|done)|unfinished|incomplete"
+    r"|in progress|(still|being) (running|process|generat)|processing|generating"
+    r"|未完成|生成中|处理中",
+    re.IGNORECASE,
+)
+"""How a service says that a task is still at work."""
 
 
 def render_account(
     account: Account,
     *,
-    options: Sequence[str] = (),
+    shell: Shell = HERE,
     color: bool = False,
     width: int = 100,
+    news: NextStep | None = None,
 ) -> str:
-    """Return the account of a run; it ends with the one line of design.md §6 and a newline.
+    """Return the account of a run; it ends with its one last line and a newline.
 
     Every persona that is not recorded is named, with the remedy; those with
-    the same reason share it. ``options`` are those that the commands it shows
-    must be given again.
+    the same reason share it. ``news`` is what is worth saying besides, such
+    as where the IDs are.
     """
-    blocks: list[list[str]] = []
-    ended = _ended_early(account)
-    if ended:
-        blocks.append(wrap(ended, width, hanging="  "))
-    record = partial(import_command, options=options)
-    again = command_line("apply", options=options).replace(" ", _GLUE)
-    blocks += [_block(group, record, color, width) for group in _groups(account, again)]
+    writer = _Writer(shell, color, width)
+    blocks = list(writer.ended_early(account))
+    blocks += [writer.block(group) for group in _groups(account)]
     if account.repeated:
-        blocks.append(_repeated(account.repeated, color, width))
+        blocks.append(writer.repeated(account.repeated))
+    if news is not None:
+        blocks.append(writer.wrapped(news))
     style = Style.GREEN if account.complete else Style.YELLOW
     blocks.append([paint(summary_line(account), style, color)])
     return page(line for block in blocks for line in (*block, ""))[:-1]
 
 
 def summary_line(account: Account) -> str:
-    """Return the last line of every apply, word for word as design.md §6 has it."""
+    """Return the last line of every apply, which scripts read."""
     counts = account.counts()
     if account.complete:
         return (
@@ -100,7 +109,7 @@ def summary_line(account: Account) -> str:
     )
 
 
-def _ended_early(account: Account) -> str:
+def _why_ended(account: Account) -> str:
     stopped = printable(account.stopped or "")
     if account.signal is None:
         return f"Stopped: {stopped}" if stopped else ""
@@ -111,51 +120,24 @@ def _ended_early(account: Account) -> str:
     return f"Interrupted by {name}" + (f": {stopped}" if stopped and name not in stopped else ".")
 
 
-def _groups(account: Account, again: str) -> Iterator[_Group]:
-    """Yield what was not done, the gravest first."""
+# What was not done, the gravest first: what is lost, what nothing exists of, what may exist.
+
+
+def _groups(account: Account) -> Iterator[_Group]:
     rescued = [row for row in account.results if row.rescued is not None]
-    open_rows = [row for row in account.results if row.rescued is None]
     yield from _rescued(rescued)
-    failed = [row for row in open_rows if row.result is Result.FAILED]
-    yield from _failed(failed, again)
-    yield from _conflicts([row for row in open_rows if row.result is Result.CONFLICT])
-    unknown = [row for row in open_rows if row.result is Result.UNKNOWN]
-    waiting = [row for row in open_rows if row.result is Result.NOT_ATTEMPTED]
-    settle = "settle what stopped the run, then " if account.refused else ""
-    for title, remedy, rows in (
-        (
-            "Unknown: a request was sent, and no answer told whether the persona was made.",
-            f"run `{again}` again: it asks again, and since the API makes a persona only"
-            " once for an audio, that is safe",
-            [row for row in unknown if not _refused_now(row)],
-        ),
-        (
-            "Unknown: the API refuses it now, but an earlier request may have made the persona.",
-            f"correct what it refuses, then run `{again}` again; or, if the persona surely does not"
-            " exist, give it up with `personasync state rm KEY --force`",
-            [row for row in unknown if _refused_now(row)],
-        ),
-        ("Not attempted.", f"{settle}run `{again}` again", waiting),
-    ):
-        if rows:
-            yield _Group(title, remedy, tuple(rows))
-
-
-def _refused_now(row: PersonaResult) -> bool:
-    return row.entry is not None and row.entry.code in _REFUSED_FOR_GOOD
-
-
-def _repeated(repeated: Mapping[str, Sequence[str]], color: bool, width: int) -> list[str]:
-    title = "Warning: the API gave one ID to several audios; it is recorded for each of them."
-    remedy = (
-        "find out at the service whose it is; `personasync import KEY ID --force` corrects one."
-    )
-    lines = [paint(line, Style.BOLD, color) for line in wrap(title, width, hanging="  ")]
-    lines += wrap(f"To mend it: {remedy}", width, indent="  ", hanging="    ")
-    for persona_id, keys in repeated.items():
-        named = ", ".join(map(printable, keys))
-        lines += wrap(f"{printable(persona_id)}: {named}", width, indent="    ", hanging="      ")
-    return lines
+    rows: dict[Result, list[PersonaResult]] = {result: [] for result in Result}
+    for row in account.results:
+        if row.rescued is None:
+            rows[row.result].append(row)
+    yield from _warnings(rows[Result.CREATED])
+    yield from _failed(rows[Result.FAILED])
+    yield from _conflicts(rows[Result.CONFLICT])
+    yield from _unknown(rows[Result.UNKNOWN], account)
+    if rows[Result.NOT_ATTEMPTED]:
+        settle = "settle what stopped the run, then " if account.refused else ""
+        remedy = NextStep(f"{settle}run ", _APPLY, " again")
+        yield _Group("Not attempted.", remedy, tuple(rows[Result.NOT_ATTEMPTED]))
 
 
 def _rescued(rows: Iterable[PersonaResult]) -> Iterator[_Group]:
@@ -176,14 +158,45 @@ def _rescued_to(row: PersonaResult) -> str:
     return row.rescued or ""
 
 
-def _failed(rows: Iterable[PersonaResult], again: str) -> Iterator[_Group]:
-    by_code: dict[int | None, list[PersonaResult]] = {}
+def _warnings(rows: Sequence[PersonaResult]) -> Iterator[_Group]:
+    """Yield what is worth a look though the ID is recorded."""
+    several = [row for row in rows if _other_ids(row)]
+    if several:
+        yield _Group(
+            "Warning: more than one ID came for one audio; the last is recorded, and the others are"
+            " kept with its entry.",
+            "find out at the service which is right; each of these records another instead",
+            tuple(several),
+            commands=True,
+        )
+    named = [row for row in rows if row.entry and row.entry.origin is Origin.CONFLICT]
+    if named:
+        title = (
+            "Recorded from a conflict: the persona existed already, and the API's answer (409)"
+            " named its ID."
+        )
+        yield _Group(title, None, tuple(named))
+    kept = [row for row in rows if row.entry and row.entry.answer and row not in (*several, *named)]
+    if kept:
+        yield _Group(
+            "Recorded from an answer that was not as it should be; it is kept with the entry.",
+            None,
+            tuple(kept),
+        )
+
+
+def _failed(rows: Iterable[PersonaResult]) -> Iterator[_Group]:
+    by_cause: dict[tuple[int | None, bool], list[PersonaResult]] = {}
     for row in rows:
-        by_code.setdefault(row.entry.code if row.entry else None, []).append(row)
-    for code, members in by_code.items():
+        code = row.entry.code if row.entry else None
+        by_cause.setdefault((code, bool(_UNFINISHED.search(row.reason or ""))), []).append(row)
+    for (code, unfinished), members in by_cause.items():
         meaning, remedy = _refusal(code)
-        remedy = f"{remedy}, then run `{again}` again"
-        yield _Group(f"Failed: {meaning}.", remedy, tuple(members))
+        if unfinished and code in _REFUSED_FOR_GOOD:
+            remedy = "wait until the task that made the track has finished"
+        step = NextStep(f"{remedy}, then run ", _APPLY, " again")
+        nothing = "" if code is None else ". Nothing was made"
+        yield _Group(f"Failed: {meaning}{nothing}.", step, tuple(members))
 
 
 def _refusal(code: int | None) -> tuple[str, str]:
@@ -192,6 +205,8 @@ def _refusal(code: int | None) -> tuple[str, str]:
             "no request reached the API, and nothing was made",
             "check the network, the proxy and the base URL",
         )
+    if code in _MOVED:
+        return f"the API is elsewhere now ({code})", "see above where it went"
     meaning, remedy = _REFUSALS.get(
         code, ("the API refused it", "correct the entry in the manifest")
     )
@@ -199,42 +214,174 @@ def _refusal(code: int | None) -> tuple[str, str]:
 
 
 def _conflicts(rows: Sequence[PersonaResult]) -> Iterator[_Group]:
-    if rows:
-        yield _Group(
+    refused = [row for row in rows if row.entry and row.entry.code not in (None, EXISTS_CODE)]
+    lost = [row for row in rows if row not in refused and row.entry and row.entry.after_pending]
+    other = [row for row in rows if row not in refused and row not in lost]
+    for title, remedy, members in (
+        (
+            "In conflict: the persona exists, and its ID is lost at the API's side: a request of"
+            " ours made it, most likely, and its answer did not arrive.",
+            "asking again cannot bring the ID. If you find it, at the service or in what was"
+            " received, record it; or use another audio",
+            lost,
+        ),
+        (
             "In conflict: a persona of this audio exists, but its ID is not known.",
             "find the ID where the persona was made, or in an older copy of the state, and record"
             " it; or use another audio",
-            tuple(rows),
-            commands=True,
+            other,
+        ),
+        (
+            "In conflict: the API refused, but its answer names an ID, so a persona may exist.",
+            "see at the service whether the ID is this persona's; if it is, record it",
+            refused,
+        ),
+    ):
+        if members:
+            yield _Group(title, remedy, tuple(members), commands=True)
+
+
+def _unknown(rows: Sequence[PersonaResult], account: Account) -> Iterator[_Group]:
+    refused = [row for row in rows if row.entry and row.entry.code in _REFUSED_FOR_GOOD]
+    asked = [row for row in rows if row not in refused]
+    if asked:
+        title = (
+            "Unknown: a request was sent, and the run was left before its answer came."
+            if account.abandoned
+            else "Unknown: a request was sent, and no answer told whether the persona was made."
+        )
+        remedy = NextStep(
+            "run ",
+            _APPLY,
+            " again: it asks again, and makes no second persona. That brings the ID, unless the API"
+            " then only says that the persona exists (409): its ID is lost at the API's side. What"
+            " never gets an answer is left out with ",
+            Option("exclude", "KEY"),
+        )
+        yield _Group(title, remedy, tuple(asked))
+    if refused:
+        yield _Group(
+            "Unknown: the API refuses it now, but an earlier request may have made the persona.",
+            NextStep(
+                "correct what it refuses, then run ",
+                _APPLY,
+                " again; or, if the persona surely does not exist, give it up with ",
+                Command("state rm", ("KEY",), (Option("force"),)),
+            ),
+            tuple(refused),
         )
 
 
-def _block(group: _Group, record: _Record, color: bool, width: int) -> list[str]:
-    lines = wrap(group.title, width, hanging="  ")
-    lines = [paint(line, Style.BOLD, color) for line in lines]
-    remedy = wrap(f"To mend it: {group.remedy}.", width, indent="  ", hanging="    ")
-    lines += [line.replace(_GLUE, " ") for line in remedy]
-    by_reason: dict[str, list[PersonaResult]] = {}
-    for row in group.rows:
-        by_reason.setdefault(printable(row.reason or "", _REASON_LIMIT), []).append(row)
-    for reason, rows in by_reason.items():
-        lines += wrap(f"{reason}:" if reason else "", width, indent="  ", hanging="    ")
-        lines += _members(group, rows, record, width)
-    return lines
+# IDs.
 
 
-def _members(
-    group: _Group, rows: Sequence[PersonaResult], record: _Record, width: int
-) -> Iterator[str]:
-    if not group.commands:
-        keys = ", ".join(printable(row.action.key) for row in rows)
-        yield from wrap(keys, width, indent="    ")
-        rows = [row for row in rows if _known_id(row)]
-    for row in rows:
-        yield f"    {record(row.action.key, _known_id(row))}"
+def _known_ids(row: PersonaResult) -> tuple[str, ...]:
+    """Return the ID that is known, or those that a kept answer shows."""
+    if row.entry and row.entry.persona_id:
+        return (row.entry.persona_id,)
+    before, now = row.action.entry, row.entry
+    return all_shown_ids(entry.answer for entry in (before, now) if entry)
 
 
-def _known_id(row: PersonaResult) -> str | None:
-    """Return the ID that is known, or that a kept answer shows."""
-    recorded = row.entry.persona_id if row.entry else None
-    return recorded or answered_id(row.entry) or answered_id(row.action.entry)
+def _other_ids(row: PersonaResult) -> tuple[str, ...]:
+    """Return the IDs that a kept answer shows besides the one that is recorded."""
+    entry = row.entry
+    if entry is None or entry.persona_id is None or entry.answer is None:
+        return ()
+    shown = entry.answer.shown_ids
+    return tuple(found for found in shown if not entry.persona_id.startswith(found))
+
+
+def _received(answer: KeptAnswer) -> str:
+    """Show the beginning of what was kept."""
+    status = f"HTTP {answer.status}" if answer.status else "an answer"
+    if answer.is_base64:
+        return f"{status}, {counted(len(answer.raw()), 'byte')} that are no text"
+    return f"{status}: {printable(answer.body, _RECEIVED_LIMIT)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Writes groups as lines; commands are written for ``shell``."""
+
+    shell: Shell
+    color: bool
+    width: int
+
+    def ended_early(self, account: Account) -> Iterator[list[str]]:
+        ended = _why_ended(account)
+        if ended:
+            yield [*wrap(ended, self.width, hanging="  "), *self._remedy(account.next_step)]
+
+    def block(self, group: _Group) -> list[str]:
+        lines = wrap(group.title, self.width, hanging="  ")
+        lines = [paint(line, Style.BOLD, self.color) for line in lines]
+        lines += self._remedy(group.remedy)
+        by_reason: dict[str, list[PersonaResult]] = {}
+        for row in group.rows:
+            by_reason.setdefault(printable(row.reason or "", _REASON_LIMIT), []).append(row)
+        for reason, rows in by_reason.items():
+            lines += wrap(f"{reason}:" if reason else "", self.width, indent="  ", hanging="    ")
+            lines += self._members(group, rows)
+        return lines
+
+    def repeated(self, repeated: Mapping[str, Sequence[str]]) -> list[str]:
+        title = "Warning: the API gave one ID to several audios; it is recorded for each of them."
+        lines = [paint(line, Style.BOLD, self.color) for line in wrap(title, self.width)]
+        record = Command("import", ("KEY", "ID"), (Option("force"),))
+        lines += self._remedy(
+            NextStep("find out at the service whose it is; ", record, " corrects one")
+        )
+        for persona_id, keys in repeated.items():
+            named = f"{printable(persona_id)}: {', '.join(map(printable, keys))}"
+            lines += wrap(named, self.width, indent="    ", hanging="      ")
+        return lines
+
+    def wrapped(self, step: NextStep, **indents: str) -> list[str]:
+        words = "".join(map(self._part, step.parts))
+        lines = wrap(words, self.width, **{"hanging": "  ", **indents})
+        return [line.replace(_GLUE, " ") for line in lines]
+
+    def _part(self, part: str | Command | Option) -> str:
+        if isinstance(part, str):
+            return part
+        text = self.shell.text(NextStep(part)).replace(" ", _GLUE)
+        return f"`{text}`"
+
+    def _remedy(self, step: NextStep | str | None) -> list[str]:
+        if step is None:
+            return []
+        parts = (step,) if isinstance(step, str) else step.parts
+        told = NextStep("To mend it: ", *parts, ".")
+        return self.wrapped(told, indent="  ", hanging="    ")
+
+    def _members(self, group: _Group, rows: Sequence[PersonaResult]) -> Iterator[str]:
+        if not group.commands:
+            keys = ", ".join(printable(row.action.key) for row in rows)
+            yield from wrap(keys, self.width, indent="    ")
+        if group.commands or group.remedy is not None:
+            for row in rows:
+                yield from self._records(row, always=group.commands)
+        yield from self._kept(rows)
+
+    def _records(self, row: PersonaResult, *, always: bool) -> Iterator[str]:
+        key, others = row.action.key, _other_ids(row)
+        force = (Option("force"),) if others else ()
+        unknown = ("PERSONA_ID",) if always else ()
+        for persona_id in others or _known_ids(row) or unknown:
+            yield f"    {self.shell.line(Command('import', (key, persona_id), force))}"
+
+    def _kept(self, rows: Sequence[PersonaResult]) -> Iterator[str]:
+        """Say which answers are kept, each once."""
+        keys: dict[KeptAnswer, list[str]] = {}
+        for row in rows:
+            if row.entry is not None and row.entry.answer is not None:
+                keys.setdefault(row.entry.answer, []).append(printable(row.action.key))
+        for answer, named in keys.items():
+            text = f"received and kept ({', '.join(named)}): {_received(answer)}"
+            if answer.cut_id:
+                text += "; the ID in it was cut off, so it may lack its end"
+            yield from wrap(text, self.width, indent="    ", hanging="      ")
+
+
+_APPLY: Final = Command("apply")

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from personasync.engine.events import Account, Event, EventKind, Result
-from personasync.model.units import format_duration
-from personasync.render.commands import import_command
+from personasync.engine.events import Account, Event, EventKind, Result, Underway
+from personasync.model.spelling import counted
+from personasync.model.steps import Command
+from personasync.model.units import Rate, format_duration
+from personasync.render.commands import HERE, Shell
 from personasync.render.layout import without_none
 from personasync.render.safe import defuse, json_text, printable
+
+_SLOW: Final = 5.0
+"""Seconds after which a request is worth a word."""
+_NAMED: Final = 8
 
 _COUNT_NAMES: Final[Mapping[Result, str]] = {
     Result.CREATED: "created",
@@ -23,7 +29,7 @@ _COUNT_NAMES: Final[Mapping[Result, str]] = {
 
 
 def render_json(event: Event) -> str:
-    """Return an event as one line of JSON in plain ASCII, without a newline (design.md §7).
+    """Return an event as one line of JSON in plain ASCII, without a newline.
 
     Fields that have no value are left out.
     """
@@ -41,6 +47,9 @@ def render_json(event: Event) -> str:
         "reason": event.reason,
         "rescued": event.rescued,
         "total": event.total,
+        "waitingFor": [row.key for row in event.underway]
+        if event.kind is EventKind.STOPPING
+        else None,
         **(_account_fields(event.account) if event.account else {}),
     }
     return json_text(without_none(fields))
@@ -55,12 +64,12 @@ def render_unbegun(*, run: str, at: str, exit_code: int, reason: str) -> str:
     return f"{json_text(start)}\n{json_text({**end, 'exitCode': exit_code, 'stopped': reason})}\n"
 
 
-def render_text(event: Event, *, options: Sequence[str] = ()) -> str | None:
+def render_text(event: Event, *, shell: Shell = HERE) -> str | None:
     """Return an event as one line of text; ``None`` for the end, which the account tells.
 
-    ``options`` are those that a command it shows must be given again.
+    ``shell`` writes the commands it shows.
     """
-    said = _said(event, options)
+    said = _said(event, shell)
     if said is None:
         return None
     return defuse(printable(f"{event.key}: {said}" if event.key is not None else said))
@@ -77,7 +86,7 @@ def _account_fields(account: Account) -> dict[str, object | None]:
     }
 
 
-def _said(event: Event, options: Sequence[str]) -> str | None:
+def _said(event: Event, shell: Shell) -> str | None:
     match event.kind:
         case EventKind.RUN_START:
             total = event.total or 0
@@ -91,7 +100,7 @@ def _said(event: Event, options: Sequence[str]) -> str | None:
                 f"retry in {_seconds(event.wait or 0)} (attempt {event.attempt}){_because(event)}"
             )
         case EventKind.CREATE_DONE:
-            return f"created {event.persona_id}{_kept(event, options)}"
+            return f"created {event.persona_id}{_kept(event, shell)}"
         case EventKind.CREATE_FAILED:
             return f"failed{_because(event)}"
         case EventKind.CREATE_CONFLICT:
@@ -99,25 +108,57 @@ def _said(event: Event, options: Sequence[str]) -> str | None:
         case EventKind.CREATE_UNKNOWN:
             return f"outcome unknown{_because(event)}"
         case EventKind.IMPORTED:
-            return f"imported {event.persona_id}{_kept(event, options)}"
+            return f"imported {event.persona_id}{_kept(event, shell)}"
         case EventKind.RENAMED:
             was = f", before {event.previous_key}" if event.previous_key else ""
-            return f"renamed{was}{_kept(event, options)}"
+            return f"renamed{was}{_kept(event, shell)}"
+        case EventKind.STOPPING:
+            return f"{event.reason}: {_waited_for(event.underway)}"
+        case EventKind.WAITING:
+            return waiting_for(event)
         case EventKind.RUN_END:
             return None
+
+
+def waiting_for(event: Event, *, rate: Rate | None = None) -> str | None:
+    """Say what a run waits for; ``None`` where that is nothing worth a word."""
+    slow = [row for row in event.underway if row.seconds >= _SLOW]
+    said = []
+    if slow:
+        names = [f"{row.key} ({format_duration(int(row.seconds))})" for row in slow]
+        said.append(f"waiting for the answer for {_some(names)}")
+    if event.wait is not None:
+        limit = f" ({rate})" if rate else ""
+        said.append(f"waiting for the rate{limit}, next in {max(1, round(event.wait))} s")
+    return defuse(printable("; ".join(said))) if said else None
+
+
+def _waited_for(underway: Sequence[Underway]) -> str:
+    if not underway:
+        return "nothing new is sent, and nothing is in flight"
+    count, names = counted(len(underway), "answer"), _some([row.key for row in underway])
+    return (
+        f"nothing new is sent; waiting for {count} ({names}). Leaving now, by the same signal"
+        " again, may lose their IDs: the API gives each only once"
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _because(event: Event) -> str:
     return f": {event.reason}" if event.reason else ""
 
 
-def _kept(event: Event, options: Sequence[str]) -> str:
+def _kept(event: Event, shell: Shell) -> str:
     """Say where an outcome is that the state does not hold, and how to record its ID."""
     if event.rescued is None:
         return ""
     where = f"kept in {event.rescued}" if event.rescued else "kept nowhere but here"
     told = f"; not in the state, which could not be written, but {where}"
-    command = import_command(event.key or "KEY", event.persona_id, options=options)
+    command = shell.line(Command("import", (event.key or "KEY", event.persona_id or "PERSONA_ID")))
     return f"{told}; to record it: {command}"
 
 

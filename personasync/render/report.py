@@ -28,7 +28,7 @@ def render_markdown(account: Account, *, limit: int = MARKDOWN_LIMIT, shell: She
     a row for each persona that the plan wanted to act on.
     """
     head = f"{APPLY_MARKER}\n\n### personasync apply\n\n**{summary_line(account)}**\n"
-    told = "" if account.complete else _fenced(render_account(account, options=shell.options))
+    told = "" if account.complete else _fenced(render_account(account, shell=shell))
     if size(told) > (limit - size(head)) // 2 > _SHORTEST_ACCOUNT:
         told = "\n_The account is longer than fits here; the job's log has it._\n"
     rows = tuple(map(_row, account.results))

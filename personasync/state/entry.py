@@ -27,6 +27,7 @@ class Origin(StrEnum):
     APPLY = "apply"
     IMPORT = "import"
     MANIFEST = "manifest"
+    CONFLICT = "conflict"
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,20 +137,24 @@ def test_the_second_signal_leaves_at_once(
 
 
 def test_a_cancelled_ci_job_loses_nothing(tmp_path: Path) -> None:
-    """SIGINT and later SIGTERM, as GitHub cancels a job: there is no need of a SIGKILL."""
+    """SIGINT and later SIGTERM, as GitHub cancels a job: what comes before a SIGKILL counts."""
     slow = Slow(tmp_path, latency=0)
     with answers_held() as held:
         held.let(1)
         process = slow.start("--format=json", requests=4)
         deliver(process, signal.SIGINT)
         time.sleep(0.2)
-        process.send_signal(signal.SIGTERM)
+        deliver(process, signal.SIGTERM)
+        time.sleep(0.2)
+        assert process.poll() is None, "it did not wait for what was in flight"
+        held.let()
         stdout, _ = process.communicate(timeout=HANG)
     events = [json.loads(line) for line in stdout.decode().splitlines()]
     assert process.returncode == 130
+    assert [len(e["waitingFor"]) for e in events if e["event"] == "stopping"] == [3]
     assert events[-1]["event"] == "run_end"
     assert events[-1]["exitCode"] == 130
-    assert (events[-1]["created"], events[-1]["unknown"]) == (1, 3)
+    assert (events[-1]["created"], events[-1]["unknown"]) == (4, 0)
     slow.check_nothing_is_lost()
     slow.finish()
 

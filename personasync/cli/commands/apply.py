@@ -28,16 +28,17 @@ from personasync.cli.options import (
     shared_options,
 )
 from personasync.cli.planning import Outputs, Selection, annotating, check_outputs, show_plan
-from personasync.cli.progress import listening, tell_once_more, told_to_the_end
+from personasync.cli.progress import Telling
 from personasync.cli.rehearsal import rehearsal
 from personasync.cli.report import Report
 from personasync.cli.session import remember
 from personasync.cli.workspace import Workspace
 from personasync.engine import DEFAULT_RATE, ApplyOptions, PersonaApi, apply
-from personasync.engine.events import Account, EventKind
+from personasync.engine.events import Account
 from personasync.model.errors import ConfigurationError, StateError, UsageError
 from personasync.model.outcome import Outcome
 from personasync.model.persona import Manifest, PersonaRequest, Settings
+from personasync.model.steps import NextStep
 from personasync.model.units import Rate
 from personasync.plan.compute import SPENDING, Plan
 from personasync.render.plan import render_text
@@ -90,7 +91,7 @@ class _Timeouts:
     "--connect-timeout", type=TIMEOUT, default="10s", show_default=True, help="Time to connect."
 )
 @option(
-    "--read-timeout", type=TIMEOUT, default="60s", show_default=True, help="Time for an answer."
+    "--read-timeout", type=TIMEOUT, default="10m", show_default=True, help="Time for an answer."
 )
 @lock_option
 @selection_options
@@ -122,7 +123,10 @@ def command(
     files = Outputs(json=json_out, markdown=markdown_out)
     timeouts = _Timeouts(connect_timeout, read_timeout)
     console = workspace.console
-    with annotating(workspace, output_format), told_to_the_end(console, output_format) as told:
+    with (
+        annotating(workspace, output_format),
+        Telling(console, output_format == "json") as telling,
+    ):
         given, saved = workspace, None if plan_file is None else planfile.read_plan(plan_file)
         if saved is not None:
             workspace = planfile.follow(given, saved)
@@ -154,12 +158,14 @@ def command(
                         to="apply",
                     )
                 report = Report(workspace, output_format, files)
-                with listening(console, output_format, workspace.options, told) as listener:
+                telling.shell, telling.rate = workspace.shell, options.rate
+                telling.news = _where_ids_are(workspace, manifest) if not state.header else None
+                with telling.listening() as listener:
                     account = apply(
                         plan, log=log, api=api, options=options, listener=report.hear(listener)
                     )
                 report.give(account)
-                _end(workspace, account, told)
+                _end(telling, account)
                 if account.complete and plan.applicable:
                     _compact(console, log)
     return account.exit_code
@@ -241,10 +247,19 @@ def _options(
     )
 
 
-def _end(workspace: Workspace, account: Account, told: set[EventKind]) -> None:
+def _where_ids_are(workspace: Workspace, manifest: Manifest) -> NextStep:
+    """Say, the first time there are IDs, where they are."""
+    path = workspace.state_path
+    if workspace.sandbox or path is None:
+        return NextStep(f"The IDs are in {workspace.location}.")
+    with_it = f", together with {' and '.join(manifest.files[:2])}" if manifest.files else ""
+    return NextStep(f"The IDs are in {path}, the only copy there is: commit it{with_it}.")
+
+
+def _end(telling: Telling, account: Account) -> None:
     """Deal with a run that did not end in order; its account has been given."""
     if account.failure is not None:
-        tell_once_more(workspace.console, account, workspace.options, told)
+        telling.complain(account)
     if account.abandoned:
         leave(account.exit_code)
     if account.failure is not None and account.signal is None:

@@ -3,16 +3,19 @@
 import io
 import json
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from personasync.cli.console import Console
 from personasync.cli.exits import Terminated
-from personasync.cli.progress import listening, tell_once_more, told_to_the_end
-from personasync.engine.events import Account, Event, EventKind, PersonaResult, Result
+from personasync.cli.progress import Telling, _Count
+from personasync.engine.events import Account, Event, EventKind, PersonaResult, Result, Underway
 from personasync.model.errors import StateLockedError
+from personasync.model.units import Rate
 from personasync.plan.compute import Action, ActionKind
+from personasync.render.commands import Shell
 
 AT = "2026-11-22T10:00:00Z"
 ACTION = Action(ActionKind.CREATE, "neon", "audio-1")
@@ -29,11 +32,11 @@ def events(account: Account = DONE, **done: object) -> Iterator[Event]:
 
 
 def tell(console: Console, output_format: str, told: Iterator[Event]) -> set[EventKind]:
-    kinds: set[EventKind] = set()
-    with listening(console, output_format, ("--sandbox",), kinds) as listener:
+    telling = Telling(console, output_format == "json", shell=Shell(sandbox=True))
+    with telling, telling.listening() as listener:
         for event in told:
             listener(event)
-    return kinds
+    return telling.told
 
 
 def test_a_line_an_event(capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,21 +113,18 @@ def test_no_bar_where_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) ->
 def test_json_ends_even_where_no_run_began(
     capsys: pytest.CaptureFixture[str], error: BaseException, code: int, reason: str
 ) -> None:
-    with pytest.raises(type(error)), told_to_the_end(Console(), "json"):
+    with pytest.raises(type(error)), Telling(Console(), as_json=True):
         raise error
     row = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (row["event"], row["exitCode"], row["stopped"]) == ("run_end", code, reason)
 
 
-@pytest.mark.parametrize(("output_format", "told"), [("text", False), ("json", True)])
+@pytest.mark.parametrize(("as_json", "told"), [(False, set()), (True, {EventKind.RUN_START})])
 def test_nothing_is_ended_twice(
-    capsys: pytest.CaptureFixture[str], output_format: str, told: bool
+    capsys: pytest.CaptureFixture[str], as_json: bool, told: set[EventKind]
 ) -> None:
-    ending = told_to_the_end(Console(), output_format)
-    kinds = ending.__enter__()
-    kinds |= {EventKind.RUN_START} if told else set()
-    error = KeyboardInterrupt()
-    assert not ending.__exit__(type(error), error, None)
+    with pytest.raises(KeyboardInterrupt), Telling(Console(), as_json, told=told):
+        raise KeyboardInterrupt
     assert capsys.readouterr().out == ""
 
 
@@ -139,9 +139,60 @@ def test_nothing_is_ended_twice(
 def test_an_account_that_perhaps_nobody_heard_is_given_again(
     capsys: pytest.CaptureFixture[str], kinds: set[EventKind], rows: int
 ) -> None:
-    tell_once_more(Console(), FAILED, (), kinds)
+    with Telling(Console(), as_json=True, told=kinds) as telling:
+        telling.complain(FAILED)
     said = capsys.readouterr()
     assert [json.loads(line)["event"] for line in said.out.splitlines()] == ["run_end"] * rows
     assert said.err.endswith(
         "Apply incomplete: 0 created, 1 failed, 0 in conflict, 0 unknown, 0 not attempted.\n"
     )
+
+
+WAITING = Event(
+    EventKind.WAITING, AT, "run-1", wait=6.2, underway=(Underway("neon", "audio-1", 9.0),)
+)
+
+
+def test_while_it_waits_it_says_so_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    telling = Telling(Console(), rate=Rate(20, 10.0))
+    with telling, telling.listening() as listener:
+        for second in range(61):
+            now[0] = float(second)
+            listener(WAITING)
+    lines = capsys.readouterr().err.splitlines()
+    assert set(lines) == {
+        "waiting for the answer for neon (9s); waiting for the rate (20/10s), next in 6 s"
+    }
+    assert 6 <= len(lines) <= 11  # less and less often
+
+
+def test_scripts_are_told_only_what_happened(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tell(Console(), "json", iter([WAITING])) == set()
+    assert capsys.readouterr().out == ""
+
+
+def test_what_a_signal_leaves_waiting_is_said_even_when_quiet(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stopping = Event(EventKind.STOPPING, AT, "run-1", reason="interrupted by SIGINT")
+    for output_format in ("text", "json"):
+        tell(Console(quiet=True), output_format, iter([stopping]))
+        assert capsys.readouterr().err.startswith("interrupted by SIGINT: nothing new is sent")
+
+
+def test_the_time_left_knows_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    counts = {rate: _Count(50, rate) for rate in (None, Rate(20, 10.0))}
+    now[0] = 1.0
+    for rate, count in counts.items():
+        for number in range(20):
+            about = {"key": f"k{number}", "audio_id": f"a{number}"}
+            count.hear(Event(EventKind.CREATE_START, AT, "r", **about))
+            assert count.hear(Event(EventKind.CREATE_DONE, AT, "r", **about)), rate
+    assert counts[None].words() == "0 in flight, 1s elapsed, about 2s left"
+    assert counts[Rate(20, 10.0)].words() == "0 in flight, 1s elapsed, about 15s left"

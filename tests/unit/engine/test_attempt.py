@@ -9,6 +9,7 @@ import pytest
 
 from personasync.engine.attempt import Attempt, Step
 from personasync.engine.events import EventKind, Result
+from personasync.model.answer import KeptAnswer
 from personasync.model.outcome import Conflict, Created, NotSent, Refused, Throttled, Unclear
 from personasync.plan.compute import Action, ActionKind
 from personasync.state import Status
@@ -16,11 +17,15 @@ from tests.unit.engine.fakes import persona
 from tests.unit.state.samples import Entry
 
 AT = "2026-11-26T03:00:00Z"
-UNCLEAR = Unclear("reset", 502, "<html>")
+UNCLEAR = Unclear("reset", 502, KeptAnswer.of_text("<html>"))
 
 
 def attempt(*met, resumed=False):
-    entry = Entry("a-1", "p-1", Status.PENDING, answer="<half>") if resumed else None
+    entry = (
+        Entry("a-1", "p-1", Status.PENDING, answer=KeptAnswer.of_text("<half>"))
+        if resumed
+        else None
+    )
     kind = ActionKind.RESUME if resumed else ActionKind.CREATE
     made = Attempt("run", Action(kind, "p-1", "a-1", entry=entry), persona(1))
     for outcome in met:
@@ -70,7 +75,7 @@ def test_how_it_ends(met, last, result, status):
 def test_an_answer_that_must_be_kept_is_appended_before_the_next_try():
     step = attempt(UNCLEAR).again(UNCLEAR, 2.0, AT)
     assert (step.entry.status, step.entry.answer, step.entry.code) == (
-        Status.PENDING, "<html>", 502,
+        Status.PENDING, UNCLEAR.answer, 502,
     )  # fmt: skip
     assert (step.event.kind, step.event.attempt, step.event.wait) == ("create_retry", 2, 2.0)
     assert step.result is None

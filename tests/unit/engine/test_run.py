@@ -641,7 +641,9 @@ class TestSignals:
     @pytest.fixture(autouse=True)
     def _survive(self):
         """A signal that comes once the run is over must not end the tests."""
-        numbers = (signal.SIGTERM, signal.SIGHUP)
+        numbers = (
+            signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGXCPU,
+        )  # fmt: skip
         before = [signal.signal(number, lambda *_: None) for number in numbers]
         yield
         for thread in threading.enumerate():
@@ -726,13 +728,13 @@ class TestSignals:
         assert ran.rows == {"p-1": "failed"}
         assert ran.account.exit_code == 130
 
-    @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
-    def test_the_second_leaves_at_once(self, second):
+    def test_the_same_one_again_leaves_at_once(self):
         release = threading.Event()
 
         def interrupt():
             deliver(signal.SIGINT)
-            deliver(second)
+            deliver(signal.SIGTERM)
+            deliver(signal.SIGINT)
             release.wait(LONG)
             return UNANSWERED
 
@@ -748,6 +750,81 @@ class TestSignals:
         assert ran.rows["p-2"] == "not attempted"
         assert ran.told[-1] == ("run_end", None)
         assert ran.log.folded()["a-1"].status is Status.PENDING
+
+    def test_another_one_after_the_first_goes_on_waiting(self):
+        """A CI host sends SIGINT, then SIGTERM, then SIGKILL: what comes until then counts."""
+
+        def interrupt():
+            deliver(signal.SIGINT)
+            deliver(signal.SIGTERM)
+            deliver(signal.SIGHUP)
+            return Created("late")
+
+        ran = run(9, {"a-1": [interrupt]}, parallelism=1, handle_signals=True)
+        assert ran.rows["p-1"] == "created"
+        assert not ran.account.abandoned
+        assert ran.account.exit_code == 130
+        assert [kind for kind, _key in ran.told].count("stopping") == 1
+
+    @pytest.mark.parametrize("name", ["SIGHUP", "SIGQUIT", "SIGUSR1", "SIGXCPU"])
+    def test_whatever_asks_to_end_ends_the_run_in_order(self, name, ending):
+        number = getattr(signal, name)
+
+        def interrupt():
+            deliver(number)
+            ending.begun.wait(LONG)
+            return Created("late")
+
+        ran = run(9, {"a-1": [interrupt]}, parallelism=1, handle_signals=True)
+        assert ran.rows["p-1"] == "created"
+        assert ran.rows["p-2"] == "not attempted"
+        assert ran.account.exit_code == 128 + number
+
+    def test_what_is_waited_for_is_said_at_once(self):
+        said = threading.Event()
+
+        def interrupt():
+            deliver(signal.SIGTERM)
+            said.wait(LONG)
+            return Created("late")
+
+        def listen(event):
+            events.append(event)
+            if event.kind == "stopping":
+                said.set()
+
+        events = []
+        run(9, {"a-1": [interrupt]}, parallelism=1, handle_signals=True, listener=listen)
+        [stopping] = [event for event in events if event.kind == "stopping"]
+        assert stopping.reason == "interrupted by SIGTERM"
+        assert [row.key for row in stopping.underway] == ["p-1"]
+        kinds = [event.kind for event in events]
+        assert kinds.index("stopping") < kinds.index("create_done")
+
+    def test_what_an_append_that_hangs_holds_is_told_before_the_run_is_left(self, monkeypatch):
+        hangs, release = threading.Event(), threading.Event()
+
+        class Hanging(MemoryLog):
+            def append(self, entries):
+                if entries[0].status is Status.CREATED and not hangs.is_set():
+                    hangs.set()
+                    deliver(signal.SIGINT)
+                    deliver(signal.SIGINT)
+                    release.wait(LONG)
+                super().append(entries)
+
+        def answer_later():
+            hangs.wait(LONG)
+            return Created("id-a-2")
+
+        monkeypatch.setattr(sys.modules["personasync.engine.run"], "_LAST_WORDS_SECONDS", 0.2)
+        journal = []
+        api = ScriptedApi({"a-2": [answer_later]}, journal=journal, together=2)
+        ran = Ran(plan_of(2), Hanging(journal=journal), api, handle_signals=True, parallelism=2)
+        release.set()
+        told = {e.persona_id: e.rescued for e in ran.events if e.kind == "create_done"}
+        assert told == {"id-a-1": "", "id-a-2": ""}
+        assert ran.account.exit_code == 130
 
     def test_two_that_come_while_the_main_thread_is_busy_are_two(self):
         release = threading.Event()
@@ -776,7 +853,7 @@ class TestSignals:
             def append(self, entries):
                 if entries[0].status is Status.CREATED:
                     deliver(signal.SIGINT)
-                    deliver(signal.SIGTERM)
+                    deliver(signal.SIGINT)
                     ending.at_once.wait(LONG)
                     time.sleep(0.1)  # for a run that does not wait to be gone
                 super().append(entries)

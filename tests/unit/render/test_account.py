@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from personasync.engine.events import Account, PersonaResult, Result
 from personasync.model.answer import KeptAnswer
 from personasync.model.persona import PersonaRequest
+from personasync.model.steps import NextStep, Option
 from personasync.plan.compute import Action, ActionKind
 from personasync.render.account import render_account, summary_line
-from personasync.render.commands import import_command
+from personasync.render.commands import Shell, import_command
 from personasync.render.layout import wrap
-from personasync.state.entry import Entry, Status
+from personasync.state.entry import Entry, Origin, Status
 
 STATUSES = {
     Result.CREATED: Status.CREATED,
@@ -82,11 +83,11 @@ def test_everything_that_can_happen() -> None:
         refused=True,
     )
     assert (
-        render_account(account, options=("--state", "my state.jsonl"))
+        render_account(account, shell=Shell(state="my state.jsonl"))
         == """\
 Stopped: the API answered 401: bad key
 
-Failed: the API knows no such task or audio (404).
+Failed: the API knows no such task or audio (404). Nothing was made.
   To mend it: check taskId and audioId; the task must be complete, and made with model V4 or newer,
     then run `personasync apply --state 'my state.jsonl'` again.
   the API answered 404: no such task:
@@ -108,17 +109,20 @@ In conflict: a persona of this audio exists, but its ID is not known.
     personasync import c2 PERSONA_ID --state 'my state.jsonl'
 
 Unknown: a request was sent, and no answer told whether the persona was made.
-  To mend it: run `personasync apply --state 'my state.jsonl'` again: it asks again, and since the
-    API makes a persona only once for an audio, that is safe.
+  To mend it: run `personasync apply --state 'my state.jsonl'` again: it asks again, and makes no
+    second persona. That brings the ID, unless the API then only says that the persona exists (409):
+    its ID is lost at the API's side. What never gets an answer is left out with `--exclude KEY`.
   the answer was cut off:
     u1
     personasync import u1 p9 --state 'my state.jsonl'
+    received and kept (u1): an answer: {"personaId" : "p9", "na
   the API answered 500:
     u2
 
 Unknown: the API refuses it now, but an earlier request may have made the persona.
   To mend it: correct what it refuses, then run `personasync apply --state 'my state.jsonl'` again;
-    or, if the persona surely does not exist, give it up with `personasync state rm KEY --force`.
+    or, if the persona surely does not exist, give it up with
+    `personasync state rm KEY --force --state 'my state.jsonl'`.
   the API answered 422: too old:
     u3
 
@@ -194,7 +198,7 @@ def test_an_interrupted_run_says_so_first(number: int, stopped: str | None, line
 )
 def test_a_code_is_said_in_words(code: int, meaning: str) -> None:
     account = Account("r", (row("a", Result.FAILED, "msg", code=code),))
-    assert render_account(account).startswith(f"Failed: {meaning}.\n  To mend it: ")
+    assert render_account(account).startswith(f"Failed: {meaning}. Nothing was made.\n  To")
 
 
 def test_the_answer_to_an_earlier_request_may_show_the_id_too() -> None:
@@ -209,7 +213,6 @@ def test_the_answer_to_an_earlier_request_may_show_the_id_too() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        '{"personaId": "a"} {"personaId": "b"}',
         '{"personaId": ""}',
         f'{{"personaId": "{"a" * 257}"}}',
     ],
@@ -217,6 +220,102 @@ def test_the_answer_to_an_earlier_request_may_show_the_id_too() -> None:
 def test_an_answer_that_shows_no_one_usable_id_offers_none(answer: str) -> None:
     account = Account("r", (row("a", Result.CONFLICT, answer=KeptAnswer.of_text(answer)),))
     assert "    personasync import a PERSONA_ID\n" in render_account(account)
+
+
+def test_every_id_that_an_answer_shows_is_offered() -> None:
+    answer = KeptAnswer.of_text('{"personaId": "id-1"} {"persona_id": "id-2"}')
+    text = render_account(Account("r", (row("a", Result.CONFLICT, answer=answer),)))
+    assert "    personasync import a id-1\n    personasync import a id-2\n" in text
+
+
+def test_what_is_lost_is_told_apart_from_what_was_made_elsewhere() -> None:
+    account = Account(
+        "r",
+        (
+            row("ours", Result.CONFLICT, "the API answered 409", code=409, after_pending=True),
+            row("theirs", Result.CONFLICT, "the API answered 409", code=409, after_pending=False),
+            row(
+                "named",
+                Result.CONFLICT,
+                "the API answered 422",
+                code=422,
+                answer=KeptAnswer.of_text('{"data": {"personaId": "id-7"}}'),
+            ),
+        ),
+        stopped="answers do not arrive",
+        next_step=NextStep("let them take longer with ", Option("read-timeout", "30m")),
+    )
+    assert (
+        render_account(account)
+        == """\
+Stopped: answers do not arrive
+  To mend it: let them take longer with `--read-timeout 30m`.
+
+In conflict: the persona exists, and its ID is lost at the API's side: a request of ours made it,
+  most likely, and its answer did not arrive.
+  To mend it: asking again cannot bring the ID. If you find it, at the service or in what was
+    received, record it; or use another audio.
+  the API answered 409:
+    personasync import ours PERSONA_ID
+
+In conflict: a persona of this audio exists, but its ID is not known.
+  To mend it: find the ID where the persona was made, or in an older copy of the state, and record
+    it; or use another audio.
+  the API answered 409:
+    personasync import theirs PERSONA_ID
+
+In conflict: the API refused, but its answer names an ID, so a persona may exist.
+  To mend it: see at the service whether the ID is this persona's; if it is, record it.
+  the API answered 422:
+    personasync import named id-7
+    received and kept (named): an answer: {"data": {"personaId": "id-7"}}
+
+Apply incomplete: 0 created, 0 failed, 3 in conflict, 0 unknown, 0 not attempted.
+"""
+    )
+
+
+def test_what_is_recorded_and_still_worth_a_look() -> None:
+    two = KeptAnswer.of_text('{"personaId": "id-1"} {"personaId": "id-9"}')
+    account = Account(
+        "r",
+        (
+            row("two", Result.CREATED, persona_id="id-1", answer=two),
+            row("known", Result.CREATED, persona_id="id-2", origin=Origin.CONFLICT),
+        ),
+    )
+    assert (
+        render_account(account, news=NextStep("The IDs are in s.jsonl."))
+        == """\
+Warning: more than one ID came for one audio; the last is recorded, and the others are kept with its
+  entry.
+  To mend it: find out at the service which is right; each of these records another instead.
+    personasync import two id-9 --force
+    received and kept (two): an answer: {"personaId": "id-1"} {"personaId": "id-9"}
+
+Recorded from a conflict: the persona existed already, and the API's answer (409) named its ID.
+    known
+
+The IDs are in s.jsonl.
+
+Apply complete: 2 created, 0 imported, 0 renamed.
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        ("the task is not finished yet", "wait until the task"),
+        ("Task not ready", "wait until the task"),
+        ("任务未完成", "wait until the task"),
+        ("name is too short", "correct the entry"),
+    ],
+)
+def test_an_unfinished_task_is_no_fault_of_the_manifest(message: str, advice: str) -> None:
+    reason = f"the API answered 422: {message}"
+    account = Account("r", (row("a", Result.FAILED, reason, code=422),))
+    assert f"To mend it: {advice}" in render_account(account)
 
 
 def test_thousands_are_named_without_a_line_each() -> None:

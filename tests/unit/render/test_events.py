@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personasync.engine.events import Account, Event, EventKind, PersonaResult, Result
+from personasync.engine.events import Account, Event, EventKind, PersonaResult, Result, Underway
+from personasync.model.units import Rate
 from personasync.plan.compute import Action, ActionKind
-from personasync.render.events import render_json, render_text
+from personasync.render.commands import Shell
+from personasync.render.events import render_json, render_text, waiting_for
 
 AT = "2026-11-22T10:00:00Z"
 SCHEMA = json.loads(
@@ -50,6 +52,33 @@ CASES = [
         {"event": "imported", **PERSONA, "personaId": "p1", "rescued": "x.rescue"},
         "neon-siren: imported p1; not in the state, which could not be written, but kept in"
         " x.rescue; to record it: personasync import neon-siren p1 --state 'my state'",
+    ),
+    (
+        Event(
+            EventKind.STOPPING,
+            AT,
+            "run-1",
+            reason="interrupted by SIGTERM",
+            underway=(Underway("a", "audio-1", 3.0), Underway("b", "audio-2", 1.0)),
+        ),
+        {
+            "event": "stopping",
+            **HEAD,
+            "reason": "interrupted by SIGTERM",
+            "waitingFor": ["a", "b"],
+        },
+        "interrupted by SIGTERM: nothing new is sent; waiting for 2 answers (a, b). Leaving now, by"
+        " the same signal again, may lose their IDs: the API gives each only once",
+    ),
+    (
+        Event(EventKind.STOPPING, AT, "run-1", reason="interrupted by SIGINT"),
+        {
+            "event": "stopping",
+            **HEAD,
+            "reason": "interrupted by SIGINT",
+            "waitingFor": [],
+        },
+        "interrupted by SIGINT: nothing new is sent, and nothing is in flight",
     ),
     (
         event(EventKind.RUN_END, account=account(Result.CREATED, repeated={"p1": ("a", "b")})),
@@ -187,11 +216,36 @@ def test_every_event(told: Event, fields: dict[str, object], line: str | None) -
     assert document == fields
     assert list(document)[:3] == ["event", "at", "run"]
     jsonschema.validate(document, SCHEMA)
-    assert render_text(told, options=("--state", "my state")) == line
+    assert render_text(told, shell=Shell(state="my state")) == line
 
 
 def test_the_cases_leave_no_event_out() -> None:
-    assert {told.kind for told, _, _ in CASES} == set(EventKind)
+    assert {told.kind for told, _, _ in CASES} == {*EventKind} - {EventKind.WAITING}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "wait", "text"),
+    [
+        ([], None, None),
+        ([4.9], None, None),
+        ([64.0, 5.0, 1.0], None, "waiting for the answer for k0 (1m04s), k1 (5s)"),
+        ([], 6.3, "waiting for the rate (20/10s), next in 6 s"),
+        (
+            [9.0],
+            0.2,
+            "waiting for the answer for k0 (9s); waiting for the rate (20/10s), next in 1 s",
+        ),
+        (
+            [9.0] * 10,
+            None,
+            f"waiting for the answer for {', '.join(f'k{n} (9s)' for n in range(8))} and 2 more",
+        ),
+    ],
+)
+def test_what_is_waited_for(seconds: list[float], wait: float | None, text: str | None) -> None:
+    underway = tuple(Underway(f"k{n}", f"a{n}", age) for n, age in enumerate(seconds))
+    told = Event(EventKind.WAITING, AT, "run-1", wait=wait, underway=underway)
+    assert waiting_for(told, rate=Rate(20, 10.0)) == text
 
 
 @pytest.mark.parametrize("missing", ["run", "audioId", "personaId"])
@@ -207,7 +261,7 @@ hostile = st.text(st.characters(), max_size=30) | st.sampled_from(
 )
 
 
-@given(st.sampled_from(EventKind), hostile, hostile, hostile)
+@given(st.sampled_from(sorted({*EventKind} - {EventKind.WAITING})), hostile, hostile, hostile)
 def test_one_line_that_steers_nothing(kind: EventKind, key: str, reason: str, other: str) -> None:
     told = Event(
         kind,

@@ -6,7 +6,7 @@ import pytest
 
 from personasync.cli.commands import apply as apply_command
 from personasync.cli.console import Console
-from personasync.cli.workspace import Workspace
+from personasync.cli.progress import Telling
 from personasync.engine.events import Account, EventKind
 from personasync.model.errors import StateWriteError
 from personasync.state import FileStateLog
@@ -37,7 +37,7 @@ def test_a_run_that_is_left_at_once_leaves_with_its_code(
     monkeypatch.setattr(os, "_exit", leave)
     account = Account("run-1", (), signal=2, abandoned=True, failure=failure)
     with pytest.raises(Left) as caught:
-        apply_command._end(Workspace(Console()), account, set())
+        apply_command._end(Telling(Console()), account)
     assert caught.value.args == (130,)
 
 
@@ -46,12 +46,12 @@ def test_what_nobody_expected_is_raised_unless_a_signal_explains_it(
     capsys: pytest.CaptureFixture[str], signal: int | None, raised: bool
 ) -> None:
     account = Account("run-1", (), signal=signal, failure=RuntimeError("odd"))
-    told = {EventKind.RUN_START, EventKind.RUN_END}
+    telling = Telling(Console(), told={EventKind.RUN_START, EventKind.RUN_END})
     if raised:
         with pytest.raises(RuntimeError, match="odd"):
-            apply_command._end(Workspace(Console()), account, told)
+            apply_command._end(telling, account)
     else:
-        apply_command._end(Workspace(Console()), account, told)
+        apply_command._end(telling, account)
     said = capsys.readouterr()
     assert said.out == ""
     assert "Apply complete" in said.err
