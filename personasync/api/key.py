@@ -12,6 +12,7 @@ from typing import Final
 from personasync.model.errors import ConfigurationError
 
 KEY_VARIABLE: Final = "PERSONASYNC_API_KEY"
+_QUOTES: Final = "\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb"
 FILE_VARIABLE: Final = "PERSONASYNC_API_KEY_FILE"
 _SHAPE: Final = re.compile(r"[!-~]{1,4096}")
 _FILE_LIMIT: Final = 8192
@@ -67,12 +68,26 @@ def read_api_key(environment: Mapping[str, str]) -> ApiKey | None:
         value = _read(Path(path))
         if not value:
             raise ConfigurationError(f"{source} is empty")
+    slip = _slip(value)
+    if slip is not None:
+        raise ConfigurationError(f"{source} holds more than the key", hint=slip)
     if not _SHAPE.fullmatch(value):
         raise ConfigurationError(
             f"{source} holds something that cannot be an API key",
             hint="a key is one line of printable ASCII without spaces; was it pasted whole?",
         )
     return ApiKey(value)
+
+
+def _slip(value: str) -> str | None:
+    """Say what was pasted with a key, where it is plain that it is not part of it."""
+    if value[0] in _QUOTES and value[-1] in _QUOTES:
+        return "leave out the quotes around it: here they count as part of the key"
+    if re.match(r"(?:Authorization\s*:\s*)?Bearer\b", value, re.IGNORECASE):
+        return "leave out what stands before the key itself, such as `Bearer`: it is added again"
+    if value.startswith((f"{KEY_VARIABLE}=", "export ")):
+        return f"the key alone belongs there, without `{KEY_VARIABLE}=`"
+    return None
 
 
 @lru_cache(maxsize=4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from personasync.cli.workspace import Workspace
 
 _HELP_LIMIT: Final = 60
+_HARMLESS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""A key that a shell takes as it is; a state, which anybody may have edited, can hold others."""
 
 
 def complete_key(
@@ -42,9 +45,9 @@ def _items(names: dict[str, str], incomplete: str) -> list[CompletionItem]:
     from personasync.render.safe import printable
 
     return [
-        CompletionItem(printable(key), help=printable(name, _HELP_LIMIT))
+        CompletionItem(key, help=printable(name, _HELP_LIMIT))
         for key, name in names.items()
-        if key.startswith(incomplete)
+        if key.startswith(incomplete) and _HARMLESS.fullmatch(key)
     ]
 
 

@@ -52,7 +52,13 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the group's own options; the shared ones go to the command."""
+        """Parse the group's own options; the shared ones go to the command.
+
+        Who says nothing at all is shown what there is to say.
+        """
+        if not args and ctx.parent is None and not ctx.resilient_parsing:
+            click.echo(ctx.get_help())
+            ctx.exit()
         return super().parse_args(ctx, _shared_options_last(args))
 
 

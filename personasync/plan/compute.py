@@ -121,7 +121,17 @@ def compute_plan(manifest: Manifest, state: State) -> Plan:
         if audio_id not in wanted and entry.in_view
     ]
     removed.sort(key=lambda action: (action.key, action.audio_id))
-    return Plan((*actions, *removed), manifest, state)
+    left = {each.key: each.entry for each in removed if each.entry and each.persona_id}
+    return Plan((*(_leaving(each, left) for each in actions), *removed), manifest, state)
+
+
+def _leaving(action: Action, left: Mapping[str, Entry]) -> Action:
+    """Say which audio and ID a persona to be created leaves behind, where its key had another."""
+    before = left.get(action.key)
+    if before is None or action.kind is not ActionKind.CREATE:
+        return action
+    leaves = f"its key had the audio {before.audio_id}, whose persona {before.persona_id} stays"
+    return replace(action, reason=f"{action.reason}; {leaves}" if action.reason else leaves)
 
 
 def manifest_digest(manifest: Manifest) -> str:
