@@ -17,6 +17,7 @@ FILE_VARIABLE: Final = "PERSONASYNC_API_KEY_FILE"
 _SHAPE: Final = re.compile(r"[!-~]{1,4096}")
 _FILE_LIMIT: Final = 8192
 _SHORT: Final = 12
+_TELLS_ITS_END: Final = 16
 _SHORTEST_PREFIX: Final = 4
 
 _read_pipes: dict[Path, str] = {}
@@ -34,6 +35,11 @@ class ApiKey:
 
     def __str__(self) -> str:
         return "***"
+
+    @property
+    def last_four(self) -> str | None:
+        """The end of a key that is too long to be guessed from it; ``None`` for a shorter one."""
+        return self.value[-4:] if len(self.value) >= _TELLS_ITS_END else None
 
     def redact(self, text: str) -> str:
         """Return a text with every occurrence of the key replaced.
@@ -69,12 +75,11 @@ def read_api_key(environment: Mapping[str, str]) -> ApiKey | None:
         if not value:
             raise ConfigurationError(f"{source} is empty")
     slip = _slip(value)
-    if slip is not None:
-        raise ConfigurationError(f"{source} holds more than the key", hint=slip)
-    if not _SHAPE.fullmatch(value):
+    if slip is not None or not _SHAPE.fullmatch(value):
         raise ConfigurationError(
             f"{source} holds something that cannot be an API key",
-            hint="a key is one line of printable ASCII without spaces; was it pasted whole?",
+            hint=slip
+            or "a key is one line of printable ASCII without spaces; was it pasted whole?",
         )
     return ApiKey(value)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, TextIO
 
@@ -13,9 +14,11 @@ import click
 
 from personasync.model.errors import PersonasyncError
 from personasync.model.steps import NextStep, Option
+from personasync.render.layout import wrap
 from personasync.render.safe import defuse, tame
 
 _PLAIN_WIDTH: Final = 100
+_TERMINAL_WIDTH: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +73,51 @@ class Console:
         return not self.quiet and is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
 
 
-def approve(console: Console, question: str, *, to: str) -> None:
-    """Ask on a terminal whether to do something; raises unless the answer is ``yes``."""
+def approve(question: Sequence[str], *, to: str) -> None:
+    """Ask on the terminal whether to do something; raises unless the answer is ``yes``.
+
+    The question is on the terminal wherever stdout and stderr go: who answers
+    must have seen it.
+    """
     if not is_terminal(sys.stdin):
         raise PersonasyncError(
             "nobody can be asked: standard input is not a terminal",
             hint=NextStep("say ", Option("auto-approve"), f" to {to} without being asked"),
         )
-    console.complain(f"{question} Only 'yes' will be accepted.")
-    click.echo("  Answer: ", nl=False, err=True)
     answer = ""
-    try:
-        answer = sys.stdin.readline()
-    finally:
-        if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D: what comes next begins its own line
-            console.complain("")
+    with _terminal() as terminal:
+        width = _columns(terminal)
+        for line in (*question, "Only 'yes' will be accepted."):
+            hanging = " " * (len(line) - len(line.lstrip()) + 2)
+            shown = wrap(line.lstrip(), width, indent=hanging[2:], hanging=hanging)
+            terminal.write("".join(f"{tame(each, styled=False)}\n" for each in shown))
+        terminal.write("  Answer: ")
+        terminal.flush()
+        try:
+            answer = sys.stdin.readline()
+        finally:
+            if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D: what comes next begins its own line
+                terminal.write("\n")
+                terminal.flush()
     if answer.strip() != "yes":
         raise PersonasyncError("not approved; nothing was changed")
+
+
+@contextmanager
+def _terminal() -> Iterator[TextIO]:
+    """Yield what the person before the terminal sees: stderr, or else the terminal itself."""
+    if not is_terminal(sys.stderr):
+        with suppress(OSError), open("/dev/tty", "w", encoding="utf-8") as terminal:
+            yield terminal
+            return
+    yield sys.stderr
+
+
+def _columns(terminal: TextIO) -> int:
+    try:
+        return os.get_terminal_size(terminal.fileno()).columns or _TERMINAL_WIDTH
+    except (OSError, ValueError):
+        return _TERMINAL_WIDTH
 
 
 def wants_color(stream: TextIO | None, environment: Mapping[str, str]) -> bool:

@@ -60,7 +60,9 @@ def follow(workspace: Workspace, saved: Document) -> Workspace:
     )
 
 
-def load_manifest(workspace: Workspace, given: Workspace, *, strict: Option | None) -> Manifest:
+def load_manifest(
+    workspace: Workspace, given: Workspace, *, strict: Option | None, quiet: bool
+) -> Manifest:
     """Load the manifest; ``given`` is the workspace as it was before a plan was followed.
 
     Where only the plan names it and it lies outside the working folder,
@@ -68,10 +70,10 @@ def load_manifest(workspace: Workspace, given: Workspace, *, strict: Option | No
     """
     named_by_plan = workspace.manifests if not given.manifests else ()
     if all(map(_is_here, named_by_plan)):
-        return workspace.load_manifest(strict=strict)
+        return workspace.load_manifest(strict=strict, quiet=quiet)
     named = ", ".join(workspace.manifests)
     try:
-        return workspace.load_manifest(strict=strict)
+        return workspace.load_manifest(strict=strict, quiet=True)
     except ManifestError:
         raise PersonasyncError(
             f"the manifest that the plan names cannot be used here: {named}",

@@ -98,8 +98,11 @@ class Workspace:
         """The API in use, as a state's header names it."""
         return SANDBOX_API if self.sandbox else parse_base_url(self.base_url or DEFAULT_BASE_URL)
 
-    def load_manifest(self, *, strict: Option | None = None) -> Manifest:
-        """Load the manifest and say its warnings; by the option ``strict`` they are errors."""
+    def load_manifest(self, *, strict: Option | None = None, quiet: bool = False) -> Manifest:
+        """Load the manifest and say its warnings, unless ``quiet``, where they stand elsewhere.
+
+        By the option ``strict`` they are errors.
+        """
         from personasync.manifest.load import load_manifest  # not every command has one
 
         if not self.has_manifest:
@@ -121,7 +124,7 @@ class Workspace:
                 f"{self.shell.text(NextStep(strict))}: the manifest has {told}",
                 diagnostics=manifest.warnings,
             )
-        if manifest.warnings:
+        if manifest.warnings and not quiet:
             from personasync.render.diagnostics import render_text
 
             color = self.console.remark_color
@@ -130,7 +133,7 @@ class Workspace:
 
     def optional_manifest(self) -> Manifest:
         """Return the manifest, or an empty one when none was named and none is there."""
-        return self.load_manifest() if self.has_manifest else Manifest(())
+        return self.load_manifest(quiet=True) if self.has_manifest else Manifest(())
 
     def apply_command(self, header: Header | None) -> Command:
         """Return the apply that goes on with a state, whichever API that belongs to."""

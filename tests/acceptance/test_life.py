@@ -444,6 +444,7 @@ def test_a_new_audio_makes_a_new_persona_and_keeps_the_old_id(tool: Tool, api: S
     manifest(tool, {"neon": "audio-2"})
     assert tool("plan").stdout == (
         "  + neon  create    The audio-2\n"
+        f"      its key had the audio audio-1, whose persona {old} stays\n"
         f"  ! neon  removed   The audio-1  {old} (audio audio-1)\n"
         "      its key has another audio in the manifest now; it stays, since the API cannot"
         " delete\n"

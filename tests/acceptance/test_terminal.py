@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -311,3 +312,53 @@ def test_a_closed_stdout_is_no_crash(tool: Tool, api: Sandbox) -> None:
     with process.stderr:
         assert process.stderr.read() == b""
     assert process.wait(HANG) in (0, 1)
+
+
+# The question
+
+
+def question(tool: Tool, *args: str, width: int = 80, **more: Any) -> str:
+    terminal = Terminal(tool, "apply", *args, width=width, **more)
+    terminal.read_until("Answer: ")
+    terminal.type("no\n")
+    code, shown = terminal.ended()
+    assert code == 1
+    return STYLES.sub("", shown)
+
+
+@pytest.mark.parametrize("width", [40, 80, 100])
+def test_the_question_says_what_is_spent_where_and_by_whose_key(tool: Tool, width: int) -> None:
+    tool.manifest(2)
+    with serving(tool) as api:
+        key = "a-long-secret-key-c3d4"
+        shown = question(tool, width=width, env={"PERSONASYNC_API_KEY": key})
+        assert api.statistics().requests == 0
+    asked = shown[shown.index("  spends") :]
+    assert "  spends  2 audios\n" in asked
+    assert f"  API     {api.base_url}\n" in asked
+    assert f"  state   {STATE}\n" in asked
+    assert "  key     ends in c3d4\n" in asked
+    assert "secret" not in shown
+    for line in asked.splitlines():
+        assert cells(line) <= width
+    words = " ".join(asked.split())
+    assert "Apply this plan? Each audio can make a persona only once. Only 'yes' will" in words
+
+
+def test_a_short_key_is_not_shown_at_all(tool: Tool) -> None:
+    tool.manifest(1)
+    with serving(tool):
+        shown = question(tool, env={"PERSONASYNC_API_KEY": "fifteen-letters"})
+    assert "key  " not in shown
+    assert "ters" not in shown
+
+
+def test_the_question_is_on_the_terminal_wherever_the_rest_goes(tool: Tool) -> None:
+    tool.manifest(1)
+    with serving(tool), (tool.folder / "out.txt").open("wb") as file:
+        shown = question(tool, stdout=file.fileno(), stderr=file.fileno())
+    assert "  spends  1 audio\r\n" in shown or "  spends  1 audio\n" in shown
+    assert "Only 'yes' will be accepted." in shown
+    text = (tool.folder / "out.txt").read_text(encoding="utf-8")
+    assert "Plan: 1 to create" in text
+    assert "Answer" not in text

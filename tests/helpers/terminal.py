@@ -32,7 +32,7 @@ ON_A_TERMINAL = (
 class Terminal:
     """A run of the command, and the one who sits before it.
 
-    ``stdout`` may go elsewhere; stdin and stderr are the terminal's.
+    ``stdout`` and ``stderr`` may go elsewhere; stdin is the terminal's.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Terminal:
         width: int = 80,
         env: Mapping[str, str] | None = None,
         stdout: int | None = None,
+        stderr: int | None = None,
     ) -> None:
         self._ours, theirs = os.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
@@ -51,7 +52,7 @@ class Terminal:
                 [sys.executable, "-c", ON_A_TERMINAL, sys.executable, "-m", "personasync", *args],
                 stdin=theirs,
                 stdout=theirs if stdout is None else stdout,
-                stderr=theirs,
+                stderr=theirs if stderr is None else stderr,
                 cwd=tool.folder,
                 env={**tool.environment, "TERM": "xterm-256color", **(env or {})},
                 start_new_session=True,

@@ -38,10 +38,12 @@ from personasync.engine.events import Account
 from personasync.model.errors import ConfigurationError, StateError, UsageError
 from personasync.model.outcome import Outcome
 from personasync.model.persona import Manifest, PersonaRequest, Settings
+from personasync.model.spelling import counted
 from personasync.model.steps import NextStep
 from personasync.model.units import Rate
-from personasync.plan.compute import SPENDING, Plan
+from personasync.plan.compute import SPENDING, ActionKind, Plan
 from personasync.render.plan import render_text
+from personasync.render.safe import printable
 from personasync.state import StateLog
 
 DEFAULT_PARALLELISM: Final = 4
@@ -138,7 +140,12 @@ def command(
                 hint="leave them out (PERSONASYNC_TARGET and PERSONASYNC_EXCLUDE count), and narrow"
                 " the plan when it is saved",
             )
-        manifest = planfile.load_manifest(workspace, given, strict=selection.refuses("warnings"))
+        manifest = planfile.load_manifest(
+            workspace,
+            given,
+            strict=selection.refuses("warnings"),
+            quiet=output_format == "github",
+        )
         check_outputs(workspace, manifest, files.named())
         options = _options(manifest.settings, parallelism, rate_limit, retry_for)
         log = workspace.log()
@@ -152,11 +159,7 @@ def command(
             selection.refuse_unsafe(plan)
             with _api(workspace, manifest, plan, timeouts) as api:
                 if plan.applicable and not auto_approve:
-                    approve(
-                        console,
-                        "Apply this plan? Each audio can make a persona only once.",
-                        to="apply",
-                    )
+                    approve(_question(workspace, plan), to="apply")
                 report = Report(workspace, output_format, files)
                 telling.shell, telling.rate = workspace.shell, options.rate
                 telling.news = _where_ids_are(workspace, manifest) if not state.header else None
@@ -219,6 +222,23 @@ class _NoApi:
 
     def create(self, request: PersonaRequest) -> Outcome:
         raise AssertionError(f"a request that no plan asked for: {request!r}")
+
+
+def _question(workspace: Workspace, plan: Plan) -> list[str]:
+    """Return what somebody must know before they say yes: what is spent, where, by whose key."""
+    counts = plan.counts()
+    creates, resumes = counts[ActionKind.CREATE], counts[ActionKind.RESUME]
+    about = [f"  state   {printable(workspace.location)}"]
+    if creates or resumes:
+        spent = counted(creates, "audio")
+        if resumes:
+            spent += f", and {counted(resumes, 'audio')} whose persona may exist already"
+        key = None if workspace.sandbox else _require_key()
+        api = "the sandbox, on this machine" if workspace.sandbox else workspace.api
+        about = [f"  spends  {spent}", f"  API     {printable(api)}", *about]
+        if key is not None and key.last_four is not None:
+            about.append(f"  key     ends in {key.last_four}")
+    return [*about, "Apply this plan? Each audio can make a persona only once."]
 
 
 def _require_key() -> ApiKey:

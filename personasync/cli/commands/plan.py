@@ -64,7 +64,9 @@ def command(
     workspace.check_options()
     selection = Selection(target, exclude, max_creates, strict, fail_on)
     with annotating(workspace, output_format):
-        manifest = workspace.load_manifest(strict=selection.refuses("warnings"))
+        manifest = workspace.load_manifest(
+            strict=selection.refuses("warnings"), quiet=output_format == "github"
+        )
         files = Outputs(out, json_out, markdown_out)
         check_outputs(workspace, manifest, files.named())
         plan = selection.narrow(workspace.compute_plan(manifest, workspace.read_state()))

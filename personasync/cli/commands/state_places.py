@@ -100,7 +100,7 @@ def unlock_command(workspace: Workspace, auto_approve: bool) -> int:
         f"The state {shown} is held by {who}; last sign of life: {printable(at or 'unknown')}."
     )
     if not auto_approve:
-        approve(workspace.console, "Take it from them?", to="unlock")
+        approve(["Take it from them?"], to="unlock")
     places.unlock(place)
     workspace.console.result(f"The state {shown} is free.")
     return 0
