@@ -11,11 +11,12 @@ are rehearsed with faults (``faults.py``, ``effects.py``).
 
 from personasync.sandbox.books import Books, MadePersona
 from personasync.sandbox.config import SandboxConfig
+from personasync.sandbox.described import named_tracks, read_tasks
 from personasync.sandbox.errors import SandboxError
 from personasync.sandbox.exchange import Exchange
 from personasync.sandbox.faults import Fault, FaultKind
 from personasync.sandbox.server import Sandbox
-from personasync.sandbox.tasks import Status, Task, Track, named_tracks, read_tasks
+from personasync.sandbox.tasks import Status, Task, Track
 
 __all__ = [
     "Books",

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from personasync.model.persona import PersonaRequest
-from personasync.model.spelling import nearest
-from personasync.model.units import parse_duration
 from personasync.sandbox.contract import NO_SUCH_TASK, refusal
 from personasync.sandbox.exchange import SUCCESS, Answer
 
@@ -38,7 +35,7 @@ _TOO_OLD: Final = ("V2", "V3", "chirp-v2", "chirp-v3")
 _SLACK: Final = 0.5
 """Seconds that a segment may reach beyond its track, whose duration is rounded."""
 
-_DURATION: Final = 183.2
+DURATION: Final = 183.2
 """Seconds that a track lasts of which nothing else is known."""
 
 _PROMPT: Final = "[Verse] Neon lights are calling"
@@ -108,11 +105,10 @@ class Task:
 
     def duration_of(self, track: Track) -> float:
         """Return how long a track of this task lasts, in seconds."""
-        return self.duration or track.duration or _DURATION
+        return self.duration or track.duration or DURATION
 
 
-_OTHERS: Final = (Track("00000000-0000-4000-8000-000000000001", "Another track"),)
-
+_OTHER_TRACKS: Final = "other-tracks"
 MAGIC_TASKS: Final[Mapping[str, tuple[str, Task | None]]] = {
     "missing": ("404, no such task", None),
     "expired": ("422, its record is gone", Task(expired=True)),
@@ -125,7 +121,7 @@ MAGIC_TASKS: Final[Mapping[str, tuple[str, Task | None]]] = {
     "callback-exception": ("CALLBACK_EXCEPTION", Task(Status.CALLBACK_EXCEPTION)),
     "sensitive-word-error": ("SENSITIVE_WORD_ERROR", Task(Status.SENSITIVE_WORD_ERROR)),
     "old-model": ("made with V3_5", Task(model="V3_5")),
-    "other-tracks": ("finished, other audios", Task(tracks=_OTHERS)),
+    _OTHER_TRACKS: ("finished, other audios", Task()),
     "short-track": ("tracks of 20 s", Task(duration=20.0)),
 }
 """Starts of a ``taskId``, what they mean in words, and the task; ``None`` is none."""
@@ -159,7 +155,8 @@ class Tasks:
     def _made_by_word_or_name(self, task_id: str) -> Task | None:
         for word, (_, task) in MAGIC_TASKS.items():
             if task_id.startswith(word):
-                return task
+                others = _invented(task_id) if word == _OTHER_TRACKS else None
+                return task and replace(task, tracks=others)
         return Task() if self._made_up or task_id in self._named else None
 
     def describe(self, task_id: str, elapsed: float) -> Answer:
@@ -262,109 +259,3 @@ def _track(task: Task, track: Track, done: bool) -> dict[str, object]:
         "createTime": _BEGAN,
         "duration": task.duration_of(track) if done else None,
     }
-
-
-# From outside
-
-
-def named_tracks(personas: Iterable[PersonaRequest]) -> dict[str, tuple[Track, ...]]:
-    """Return the tracks that a manifest's personas name, by ``taskId``.
-
-    Each is as long as its persona needs it, since a manifest cannot tell.
-    """
-    found: defaultdict[str, list[Track]] = defaultdict(list)
-    for persona in personas:
-        longest = max(_DURATION, persona.vocal_start or 0, persona.vocal_end or 0)
-        found[persona.task_id].append(Track(persona.audio_id, persona.name, longest))
-    return {task_id: tuple(tracks) for task_id, tracks in found.items()}
-
-
-def read_tasks(data: object) -> dict[str, Task]:
-    """Read tasks that somebody described: ``{tasks: {TASK_ID: {status, after, tracks, …}}}``.
-
-    Raises ``ValueError``, which says what is wrong and where.
-    """
-    tasks = _fields(data, "", {"tasks": dict}).get("tasks")
-    if tasks is None:
-        raise ValueError("there is no mapping named tasks")
-    return {str(name): _task(f"tasks.{name}", value) for name, value in tasks.items()}
-
-
-_NUMBER: Final = (int, float)
-_DURATION_TEXT: Final = (str, int, float)
-_KINDS: Final[Mapping[Any, str]] = {
-    str: "text: quote it",
-    bool: "true or false",
-    dict: "a mapping",
-    list: "a list",
-    _NUMBER: "a number",
-    _DURATION_TEXT: "a duration, such as 20s",
-}
-_TASK: Final[Mapping[str, Any]] = {
-    "status": str,
-    "after": _DURATION_TEXT,
-    "model": str,
-    "operationType": str,
-    "errorMessage": str,
-    "expired": bool,
-    "tracks": list,
-}
-_TRACK: Final[Mapping[str, Any]] = {
-    "audioId": str,
-    "title": str,
-    "duration": _NUMBER,
-    "tags": str,
-}
-
-
-def _task(where: str, data: object) -> Task:
-    fields = _fields(data, where, _TASK)
-    status = fields.get("status", "SUCCESS")
-    if status not in set(Status):
-        raise ValueError(f"{where}.status: {status!r} is none of {', '.join(Status)}")
-    try:
-        after = parse_duration(str(fields.get("after", "0")))
-    except ValueError as error:
-        raise ValueError(f"{where}.after: {error}") from None
-    tracks = fields.get("tracks")
-    if tracks is not None:
-        tracks = tuple(
-            _described(f"{where}.tracks[{number}]", track) for number, track in enumerate(tracks)
-        )
-    return Task(
-        Status(status),
-        tracks,
-        after,
-        fields.get("model", "V4_5PLUS"),
-        operation=fields.get("operationType", "generate"),
-        error=fields.get("errorMessage"),
-        expired=fields.get("expired", False),
-    )
-
-
-def _described(where: str, data: object) -> Track:
-    fields = _fields(data, where, _TRACK)
-    if "audioId" not in fields:
-        raise ValueError(f"{where}.audioId is missing")
-    names = {"audioId": "audio_id"}
-    return Track(**{names.get(name, name): value for name, value in fields.items()})
-
-
-def _fields(data: object, where: str, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mapping's fields, each of its type and none that is not known."""
-    if not isinstance(data, dict):
-        raise ValueError(f"{where or 'the file'} is not a mapping")
-    for name, value in data.items():
-        place = f"{where}.{name}" if where else str(name)
-        if name not in known:
-            close = nearest(str(name), known)
-            guess = f"; did you mean {close}?" if close else f"; known: {', '.join(known)}"
-            raise ValueError(f"{place} is not known{guess}")
-        if not _is(value, known[name]):
-            raise ValueError(f"{place} is not {_KINDS[known[name]]}")
-    return data
-
-
-def _is(value: object, kind: Any) -> bool:
-    """Whether a value is of a kind; true and false are no numbers, as they are to Python."""
-    return isinstance(value, kind) and isinstance(value, bool) is (kind is bool)
