@@ -10,26 +10,21 @@ from typing import Final
 
 import requests
 
-from personasync.api.classify import classify, kept
+from personasync.api.classify import classify
 from personasync.api.key import ApiKey
 from personasync.api.transport import (
     EXCHANGE_ERRORS,
-    Body,
+    Exchange,
     Route,
     describe,
     environment_route,
     new_session,
+    proxy_wants_a_password,
 )
-from personasync.model.outcome import Created, NotSent, Outcome, Unclear
+from personasync.model.contract import GENERATE_PATH
+from personasync.model.outcome import NotSent, Outcome
 from personasync.model.persona import PersonaRequest
 
-PATH: Final = "/api/v1/generate/generate-persona"
-"""Where a persona is made (api.md §1)."""
-
-ANSWER_LIMIT: Final = 1 << 20
-"""Bytes; a longer answer is given up on."""
-
-_CHUNK: Final = 1 << 16
 _REASON_LIMIT: Final = 200
 _log = logging.getLogger(__name__)
 
@@ -51,7 +46,7 @@ class HttpApi:
         key: ApiKey,
         *,
         connect_timeout: float = 10.0,
-        read_timeout: float = 60.0,
+        read_timeout: float = 600.0,
         direct: bool = False,
     ) -> None:
         self._base_url = base_url
@@ -62,47 +57,39 @@ class HttpApi:
 
     def create(self, request: PersonaRequest) -> Outcome:
         """Ask once for a persona. What the network and the API do is an outcome, never an error."""
-        body = Body(json.dumps(request.to_json(), allow_nan=False).encode())
+        exchange = Exchange(json.dumps(request.to_json(), allow_nan=False).encode())
         started = time.monotonic()
         try:
-            outcome = self._exchange(body)
+            self._exchange(exchange)
         except EXCHANGE_ERRORS as error:
-            reason = self._say(error, sent=body.sent)
-            outcome = Unclear(reason) if body.sent else NotSent(reason)
+            exchange.failure = exchange.failure or error
+        outcome = self._outcome(exchange, (request.audio_id, request.task_id))
         self._note(request, outcome, time.monotonic() - started)
         return outcome
 
-    def _exchange(self, body: Body) -> Outcome:
-        response = self._session().post(
-            self._base_url + PATH,
-            data=body,
+    def _exchange(self, exchange: Exchange) -> None:
+        self._session().post(
+            self._base_url + GENERATE_PATH,
+            data=exchange,
             headers={"Content-Type": "application/json", "Accept": "application/json"},
             timeout=self._timeouts,
             allow_redirects=False,
             stream=True,
-        )
-        try:
-            received, failure = self._read(response)
-        finally:
-            response.close()
-        text = received.decode("utf-8", "replace")
-        redact = self._key.redact if failure is None else self._key.redact_cut
-        outcome = classify(response.status_code, response.headers, text, redact=redact)
-        if failure is None or isinstance(outcome, Created):
-            return outcome  # an ID that arrived whole counts, whatever became of the rest
-        return Unclear(failure, response.status_code, kept(redact(text)))
+        ).close()
 
-    def _read(self, response: requests.Response) -> tuple[bytes, str | None]:
-        """Return what arrived of the answer and, if that is not all, why."""
-        received = bytearray()
-        try:
-            while chunk := response.raw.read1(_CHUNK, decode_content=True):
-                received += chunk
-                if len(received) > ANSWER_LIMIT:
-                    return bytes(received), f"the answer is longer than {ANSWER_LIMIT >> 20} MiB"
-        except EXCHANGE_ERRORS as error:
-            return bytes(received), self._say(error)
-        return bytes(received), None
+    def _outcome(self, exchange: Exchange, others: tuple[str, str]) -> Outcome:
+        if not exchange.sent:
+            error = exchange.failure or OSError("the request was not sent")
+            reason = self._say(error, sent=False)
+            return NotSent(reason, stops_run=proxy_wants_a_password(error))
+        failure = None if exchange.failure is None else self._say(exchange.failure)
+        return classify(
+            bytes(exchange.received),
+            failure=failure,
+            redact=self._key.redact,
+            redact_cut=self._key.redact_cut,
+            others=others,
+        )
 
     def _note(self, request: PersonaRequest, outcome: Outcome, seconds: float) -> None:
         if _log.isEnabledFor(logging.DEBUG):
@@ -110,7 +97,7 @@ class HttpApi:
             _log.debug(
                 "POST %s%s (Authorization: Bearer ***) %s",
                 self._base_url,
-                PATH,
+                GENERATE_PATH,
                 about.replace("##", r"#\x23"),  # a CI log may obey ##[…] wherever it stands
             )
 

@@ -1,7 +1,16 @@
-"""HTTP as the API client needs it: a deadline for the whole answer, and a key that stays ours."""
+"""HTTP as the API client needs it: every byte of an answer, a deadline for the whole of it, and a
+key that stays ours.
+
+Requests makes the request and the connection, with TLS, proxies and a private
+CA. The answer is read here, by ``_Answer``, and taken apart in ``api/wire``: so
+no odd header, length, encoding or cookie can cost what arrived. What of
+urllib3 and ``http.client`` that takes which is not public is held by
+``tests/unit/api/test_seams.py``, so that a new release shows it first.
+"""
 
 from __future__ import annotations
 
+import errno
 import http.client
 import io
 import os
@@ -9,6 +18,7 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass
+from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +33,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from personasync.api.key import ApiKey
+from personasync.api.wire import TOO_LONG, Framing
+from personasync.model.contract import PROXY_REFUSED
 from personasync.model.errors import ConfigurationError
+from personasync.model.finding import SEARCHED_BYTES
 from personasync.model.hosts import is_loopback
 from personasync.model.version import __version__
 
@@ -42,19 +55,39 @@ EXCHANGE_ERRORS: Final = (
 )
 """What a request can raise that is the network's or the server's doing."""
 
-_SWITCHING_PROTOCOLS: Final = 101
+ANSWER_LIMIT: Final = SEARCHED_BYTES
+"""Bytes; a longer answer is given up on."""
+
+_CHUNK: Final = 1 << 16
+_SOCKET_OPTIONS: Final = [
+    *HTTPConnection.default_socket_options,
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    # Patience is long, so that a slow answer is waited for; a peer that is gone is found by this,
+    # within a minute and a half. Where a system lacks a name, its own times count.
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
+        if hasattr(socket, name)
+    ),
+]
 _UNKNOWN_ISSUER: Final = frozenset({18, 19, 20, 21})
 """OpenSSL's verify codes for a chain that ends at nobody it trusts."""
 
 
-class Body(io.BytesIO):
-    """A request body that knows whether any of it was sent.
+class Exchange(io.BytesIO):
+    """A request body that knows whether any of it was sent, and takes what comes back.
 
     The connection is made, TLS included, before the first byte is read. So as
     long as ``sent`` is false, the server cannot have seen the request.
+    ``received`` is what arrived of the answer, interim answers left out, and
+    ``failure`` why no more of it did, if it did not end in order.
     """
 
-    sent = False
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self.sent = False
+        self.received = bytearray()
+        self.failure: BaseException | None = None
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Hand out bytes to the connection."""
@@ -122,6 +155,12 @@ def describe(error: BaseException, timeouts: tuple[float, float], *, sent: bool 
     return f"through the proxy: {words}" if through_proxy else words
 
 
+def proxy_wants_a_password(error: BaseException) -> bool:
+    """Whether the way ended at a proxy that lets nobody through without a name (407)."""
+    refused = f"Tunnel connection failed: {PROXY_REFUSED}"
+    return any(str(cause).startswith(refused) for cause in _causes(error))
+
+
 def _words(cause: BaseException, timeouts: tuple[float, float], sent: bool) -> str | None:
     connect, read = timeouts
     match cause:
@@ -134,18 +173,16 @@ def _words(cause: BaseException, timeouts: tuple[float, float], sent: bool) -> s
             return "the host name could not be resolved"
         case ConnectionRefusedError():
             return "the connection was refused"
+        case TimeoutError(errno=errno.ETIMEDOUT) if sent:
+            return "the connection went dead"
         case TimeoutError() | requests.Timeout():
             if not sent or isinstance(cause, requests.ConnectTimeout):
                 return f"no connection within {connect:g}s"
             return f"no whole answer within {read:g}s"
         case ConnectionError():
             return "the connection was closed before the answer was whole"
-        case http.client.IncompleteRead():
-            return "the answer was cut off"
         case http.client.HTTPException():
             return "the answer is not HTTP"
-        case urllib3.exceptions.DecodeError():
-            return "the answer is compressed in a way that cannot be read"
         case OSError() if cause.strerror or type(cause) is OSError:
             return cause.strerror or str(cause)
     return None
@@ -153,9 +190,12 @@ def _words(cause: BaseException, timeouts: tuple[float, float], sent: bool) -> s
 
 def _untrusted(error: ssl.SSLCertVerificationError) -> str:
     words = f"the server's certificate is not trusted: {error.verify_message}"
-    if error.verify_code in _UNKNOWN_ISSUER:
+    if error.verify_code not in _UNKNOWN_ISSUER:
+        return words
+    variable = _ca_variable()
+    if variable is None:
         return f"{words} (SSL_CERT_FILE can name the file of a private CA)"
-    return words
+    return f"{words} ({variable}, which is set, names the CAs that are trusted)"
 
 
 class _Bearer(AuthBase):
@@ -202,12 +242,17 @@ def _proxy_host(proxy: str) -> str:
 def _trusted(base_url: str) -> str | bool:
     if urlsplit(base_url).scheme != "https":
         return True
-    for variable in CA_VARIABLES:
-        path = os.environ.get(variable)
-        if path:
-            _check_certificates(variable, path)
-            return path
-    return True
+    variable = _ca_variable()
+    if variable is None:
+        return True
+    path = os.environ[variable]
+    _check_certificates(variable, path)
+    return path
+
+
+def _ca_variable() -> str | None:
+    """Return the variable that counts: others would be set in vain beside it."""
+    return next((name for name in CA_VARIABLES if os.environ.get(name)), None)
 
 
 def _check_certificates(variable: str, path: str) -> None:
@@ -235,29 +280,58 @@ def _causes(error: BaseException) -> list[BaseException]:
     return seen
 
 
-class _DeadlineIO(io.RawIOBase):
-    """Reads a socket until a moment in time, however many reads that takes."""
+class _Reader:
+    """Reads a socket until a moment in time, however many reads that takes.
+
+    Bytes that are there are read before the deadline counts: a process that
+    was stopped, or a machine that slept, finds the answer that came meanwhile.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        self._raw = sock.makefile("rb", buffering=0)
         seconds = sock.gettimeout()
         self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._late = 0
+
+    def read(self, size: int) -> bytes:
+        """Return what is there, at least a byte, or nothing at the end of the connection.
+
+        Raises ``TimeoutError`` when the deadline has passed and nothing is there.
+        """
+        left = None if self._deadline is None else self._deadline - time.monotonic()
+        if left is None or left > 0:
+            self._socket.settimeout(left)
+            try:
+                return self._socket.recv(size)
+            except TimeoutError as error:
+                if error.errno is not None:
+                    raise  # not our deadline: the peer is dead
+        return self._read_late(size)
+
+    def _read_late(self, size: int) -> bytes:
+        # Whoever sends without an end would always have more there.
+        if self._late > ANSWER_LIMIT:
+            raise TimeoutError("timed out")
+        self._socket.settimeout(0)
+        try:
+            data = self._socket.recv(size)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise TimeoutError("timed out") from None
+        self._late += len(data)
+        return data
+
+
+class _DeadlineIO(io.RawIOBase):
+    def __init__(self, sock: socket.socket) -> None:
+        self._reader = _Reader(sock)
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any, /) -> int | None:
-        if self._deadline is not None:
-            left = self._deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError("timed out")
-            self._socket.settimeout(left)
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
+    def readinto(self, buffer: Any, /) -> int:
+        data = self._reader.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 class _DeadlineSocket:
@@ -270,28 +344,62 @@ class _DeadlineSocket:
         return io.BufferedReader(_DeadlineIO(self._socket))
 
 
-class _Response(http.client.HTTPResponse):
+class _TunnelResponse(http.client.HTTPResponse):
+    """What a proxy says to CONNECT: it has the time to connect, and no longer."""
+
     def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
         super().__init__(_DeadlineSocket(sock), *args, **options)  # type: ignore[arg-type]
 
-    def _read_status(self) -> tuple[str, int, str]:
-        """Take every interim answer for a 100, which Python skips: it knows no other (RFC 9110)."""
-        version, status, reason = super()._read_status()  # type: ignore[misc]
-        interim = 100 < status < 200 and status != _SWITCHING_PROTOCOLS
-        return version, http.client.CONTINUE if interim else status, reason
+
+class _Answer(http.client.HTTPResponse):
+    """Reads the whole answer into the exchange, whatever it is, and shows requests an empty one.
+
+    Requests and urllib3 would look for cookies, encodings and redirects in it,
+    and lose it where they are not as they should be.
+    """
+
+    def __init__(self, exchange: Exchange, sock: Any, *args: Any, **options: Any) -> None:
+        super().__init__(_DeadlineSocket(sock), *args, **options)  # type: ignore[arg-type]
+        self._exchange = exchange
+        self._reader = _Reader(sock)
 
     def begin(self) -> None:
-        super().begin()
-        self.msg.defects = []  # urllib3 would log what it cannot read of them, raw
-        self.msg.set_payload("")
+        try:
+            self._read_whole()
+        except EXCHANGE_ERRORS as error:
+            self._exchange.failure = error
+        self.version, self.status, self.reason = 11, http.client.OK, ""
+        self.headers = self.msg = http.client.HTTPMessage()
+        self.length, self.chunked, self.will_close = 0, False, True
+
+    def _read_whole(self) -> None:
+        received, framing = self._exchange.received, Framing()
+        while not framing.is_whole(received):
+            if len(received) >= ANSWER_LIMIT:
+                self._exchange.failure = ValueError(TOO_LONG)
+                return
+            data = self._reader.read(min(_CHUNK, ANSWER_LIMIT - len(received)))
+            if not data:
+                return
+            received += data
 
 
 class _Connection(HTTPConnection):
-    response_class = _Response
+    """A connection whose answer goes to the exchange that is its request's body."""
+
+    response_class = _TunnelResponse  # until the request is sent, only a proxy can answer
+
+    def request(self, *args: Any, **options: Any) -> None:
+        super().request(*args, **options)
+        self.response_class = partial(_Answer, options["body"])  # type: ignore[assignment]
 
 
 class _TlsConnection(HTTPSConnection):
-    response_class = _Response
+    response_class = _TunnelResponse
+
+    def request(self, *args: Any, **options: Any) -> None:
+        super().request(*args, **options)
+        self.response_class = partial(_Answer, options["body"])  # type: ignore[assignment]
 
 
 class _Pool(HTTPConnectionPool):
@@ -317,10 +425,12 @@ _POOLS = {"http": _Pool, "https": _TlsPool}
 
 class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options)
+        super().init_poolmanager(*args, **options, socket_options=_SOCKET_OPTIONS)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> urllib3.ProxyManager:
-        manager: urllib3.ProxyManager = super().proxy_manager_for(proxy, **options)
+        manager: urllib3.ProxyManager = super().proxy_manager_for(
+            proxy, **options, socket_options=_SOCKET_OPTIONS
+        )
         manager.pool_classes_by_scheme = _POOLS
         return manager

@@ -7,29 +7,59 @@ from collections.abc import Mapping
 from typing import Final
 
 DEFAULT_BASE_URL: Final = "https://apibox.erweima.ai"
-"""The API's default base (api.md §1)."""
+"""The API's default base."""
 
 
 GENERATE_PATH: Final = "/api/v1/generate/generate-persona"
+"""Where a persona is made; POST."""
+
+
 RECORD_INFO_PATH: Final = "/api/v1/generate/record-info"
+"""Where a task is described; GET, with ``taskId``."""
+
+
 CREDIT_PATH: Final = "/api/v1/generate/credit"
-"""The calls, below the base: make a persona, describe a task, tell the credits left."""
+"""Where the credits that are left are told; GET."""
+
+
+SUCCESS: Final = 200
+UNAUTHORIZED: Final = 401
+NO_CREDITS: Final = 402
+PROXY_REFUSED: Final = 407
+"""Never the API's: the proxy on the way wants a name and a password."""
+EXISTS_CODE: Final = 409
+"""The audio has a persona already."""
+UNFETCHABLE: Final = 451
+"""The music could not be fetched; seen to pass by itself within a minute."""
+MAINTENANCE: Final = 455
+
+
+RATE_LIMITED: Final = frozenset({429, 430})
+THROTTLED: Final = RATE_LIMITED | {405}
+"""Called too often. The page has only 429; the others were seen."""
+
+
+MOVED_FOR_GOOD: Final = frozenset({301, 308})
+
+
+GATEWAY_CODES: Final = frozenset({408, 421, 425, 460, 499})
+"""What gateways say of the way to the API; about the persona they say nothing."""
+
+
+REFUSED_IN_ANY_FORM: Final = frozenset({401, 402, 403, 404, 413})
+"""Codes that refuse for good even where a gateway says them, and not the API's own JSON."""
 
 
 SANDBOX_API: Final = "sandbox"
 """What a state's header names as its API when the embedded sandbox made the IDs."""
 
 
-EXISTS_CODE: Final = 409
-"""The API's code for an audio that has a persona already."""
-
-
 DEFAULT_VOCAL_START: Final = 0
-"""Seconds; what the API assumes when ``vocalStart`` is not sent (api.md §1)."""
+"""Seconds; what the API assumes when ``vocalStart`` is not sent."""
 
 
 DEFAULT_VOCAL_END: Final = 30
-"""Seconds; what the API assumes when ``vocalEnd`` is not sent (api.md §1)."""
+"""Seconds; what the API assumes when ``vocalEnd`` is not sent."""
 
 
 _PERSONA_ID: Final = re.compile(r"[!-~]{1,256}")

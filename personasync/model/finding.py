@@ -167,12 +167,14 @@ def _gzip_header(data: bytes) -> int:
 def _inflated(data: bytes, window: int) -> bytes:
     """Inflate as far as the bytes make sense; what is broken may cost the last few."""
     inflate = zlib.decompressobj(window)
-    out = b""
+    parts: list[bytes] = []
+    left = SEARCHED_BYTES
     try:
         for at in range(0, len(data), 64):  # in small steps: an error loses no more than one
-            out += inflate.decompress(data[at : at + 64], SEARCHED_BYTES - len(out) or 1)
-            if inflate.eof or len(out) >= SEARCHED_BYTES:
+            parts.append(inflate.decompress(data[at : at + 64], left))
+            left -= len(parts[-1])
+            if inflate.eof or left <= 0:
                 break
     except zlib.error:
         pass
-    return out[:SEARCHED_BYTES]
+    return b"".join(parts)

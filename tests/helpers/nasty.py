@@ -52,7 +52,7 @@ class Talk:
     """One connection as the server has it; ``request`` is the one being answered."""
 
     def __init__(self, server: NastyServer, sock: socket.socket, number: int) -> None:
-        self._server = server
+        self.server = self._server = server
         self.sock = sock
         self.number = number
         self.seen = bytearray()

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from personasync.model.answer import KeptAnswer
-from personasync.model.outcome import Unclear
+from personasync.model.outcome import Outcome, Unclear
 
 
 def unclear(
     reason: str, code: int | None = None, body: str | None = None, retry_after: float | None = None
 ) -> Unclear:
-    """An outcome that settles nothing and keeps a text, and nothing more about the answer."""
-    return Unclear(reason, code, KeptAnswer.of_text(body) if body else None, retry_after)
+    """An outcome that settles nothing and keeps a text."""
+    return Unclear(reason, code, KeptAnswer(body) if body else None, retry_after)
+
+
+def body_of(outcome: Outcome) -> str:
+    """Return the body of the answer that an outcome keeps, or an empty text."""
+    answer = getattr(outcome, "answer", None)
+    return answer.body if answer else ""
+
+
+def plainly(outcome: Outcome) -> object:
+    """Return an outcome without what else is known of its answer, for a comparison."""
+    fields = ("persona_id", "from_conflict", "code", "message", "reason", "retry_after", "status")
+    shown = tuple(getattr(outcome, name, None) for name in (*fields, "stops_run"))
+    return type(outcome).__name__, shown, body_of(outcome)
