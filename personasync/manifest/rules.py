@@ -6,16 +6,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from personasync.manifest.ids import id_trouble
 from personasync.manifest.reader import Document
+from personasync.manifest.texts import text_troubles
 from personasync.manifest.values import Map
-from personasync.manifest.words import shown
-from personasync.model.characters import SURROGATES, UNSEEN
+from personasync.manifest.words import QUOTE_LINE
 from personasync.model.contract import (
     DEFAULT_VOCAL_END,
     DEFAULT_VOCAL_START,
     PLAIN_ID,
-    is_persona_id,
-    is_placeholder,
 )
 from personasync.model.diagnostics import Diagnostic, Place, Related, Severity
 
@@ -25,26 +24,12 @@ SHORTEST_SEGMENT: Final = 10
 LONGEST_SEGMENT: Final = 30
 """Seconds; what the API's later documentation asks for at most."""
 
-SHORT_DESCRIPTION: Final = 15
-"""Characters; a shorter description can hardly capture a style."""
-
 _IDS: Final = ("taskId", "audioId", "personaId")
 _is_plain_id: Final = PLAIN_ID.fullmatch
 _TEXTS: Final = ("name", "description", "style")
 _API_DEFAULTS: Final = {"vocalStart": DEFAULT_VOCAL_START, "vocalEnd": DEFAULT_VOCAL_END}
 
-_UNPRINTABLE: Final = f"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{SURROGATES}"
-_CONTROL: Final = re.compile(f"[{_UNPRINTABLE}\t\n\r]")
-_CONTROL_IN_PROSE: Final = re.compile(f"[{_UNPRINTABLE}\r]")
-_UNSEEN: Final = re.compile(
-    f"[{UNSEEN}\u115f\u1160\u17b4\u17b5\u3164\uffa0]"  # the others fill a place with nothing
-    # A joiner belongs between letters or emoji of the scripts that need it.
-    "|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
-)
 _HASH: Final = re.compile(rb"#(?<=[ \t]#)(?=[^\s#])")  # what begins with a literal is found fast
-_PLACEHOLDER_TEXT: Final = re.compile(
-    r"\W*(?:(?:todo|tbd|fixme|change ?me|placeholder|description|lorem ipsum)\W*)?", re.IGNORECASE
-)
 
 
 class Entry(NamedTuple):  # and no dataclass: there is one a persona, and this is made faster
@@ -86,17 +71,13 @@ def entry_problems(entry: Entry) -> Iterator[Diagnostic]:
     ids = [fields[field] for field in _IDS if field in fields]
     if len(set(ids)) < len(ids):
         yield from _same_ids(entry)
-    if not all(map(_is_plain_id, ids)):
-        for field in _IDS:
-            if field in fields:
-                yield from _id(entry, field, fields[field])
+    if "personaId" in fields or not all(map(_is_plain_id, ids)):
+        yield from _id_problems(entry)
     for field in _TEXTS:
         text = fields.get(field) or defaults.get(field)
-        if text is not None and not (text.isascii() and text.isprintable()):
-            yield from _characters(entry, field, text)
-    description = fields.get("description", "").strip()
-    if len(description) < SHORT_DESCRIPTION or _PLACEHOLDER_TEXT.fullmatch(description):
-        yield from _prose(entry, description)
+        if text is not None:
+            for trouble in text_troubles(field, text):
+                yield _problem(entry, field, *trouble)
 
 
 def cut_by_comments(document: Document, personas: Map) -> Iterator[Diagnostic]:
@@ -111,11 +92,11 @@ def cut_by_comments(document: Document, personas: Map) -> Iterator[Diagnostic]:
             place = document.value_place(entry, field)
             if (place.end_line, place.end_column) in ends:
                 yield Diagnostic(
-                    Severity.WARNING,
+                    Severity.ERROR,
                     "cut-by-comment",
                     f"personas.{key}.{field} ends here: what follows # is a comment",
                     place,
-                    "quote the text if # belongs to it; put a space after # if it is a comment",
+                    QUOTE_LINE,
                 )
 
 
@@ -205,89 +186,25 @@ def _number(value: float) -> str:
     return text if len(text) <= 24 else f"{value:.6g}"
 
 
-def _id(entry: Entry, field: str, value: str) -> Iterator[Diagnostic]:
-    if is_placeholder(value):
-        where = "copy it whole from the answer of the generation task"
-        if field == "personaId":
-            where = "copy it whole from where it was recorded, or remove the line"
-        yield _problem(
-            entry, field, "placeholder", f"is a placeholder, no ID: {shown(value)}", where
-        )
-        return
-    unseen = _UNSEEN.search(value)
-    if unseen:
-        yield _problem(entry, field, "unseen-character", _holds(unseen[0]), "type it anew")
-    elif field == "personaId" and not is_persona_id(value):  # the schema has seen to the rest
-        yield _problem(
-            entry,
-            field,
-            "workflow-command",
-            f"is a command to a CI log, no ID: {shown(value)}",
-            "copy the ID again, just as the API gave it",
-        )
-
-
-def _characters(entry: Entry, field: str, text: str) -> Iterator[Diagnostic]:
-    control = (_CONTROL_IN_PROSE if field == "description" else _CONTROL).search(text)
-    if control:
-        hint = "remove it; a persona is made once, with just this text"
-        if control[0] == "\n":
-            hint = "write it on one line; >- begins a block of text with no line break at its end"
-        yield _problem(entry, field, "control-character", _holds(control[0]), hint)
-    unseen = _UNSEEN.search(text)
-    if unseen:
-        yield _problem(
-            entry,
-            field,
-            "unseen-character",
-            _holds(unseen[0]),
-            "type the text anew if it was pasted",
-            Severity.WARNING,
-        )
-
-
-def _holds(character: str) -> str:
-    names = {"\n": "a line break", "\r": "a carriage return", "\t": "a tab"}
-    code = ord(character)
-    kind = "control" if code < 0x20 or 0x7F <= code < 0xA0 else "unseen"
-    return f"holds {names.get(character, f'the {kind} character U+{code:04X}')}"
+def _id_problems(entry: Entry) -> Iterator[Diagnostic]:
+    fields = entry.fields
+    others = [fields[field] for field in ("taskId", "audioId") if field in fields]
+    for field in _IDS:
+        if field in fields:
+            trouble = id_trouble(field, fields[field], *(others if field == "personaId" else ()))
+            if trouble is not None:
+                yield _problem(entry, field, *trouble)
 
 
 def _same_ids(entry: Entry) -> Iterator[Diagnostic]:
-    fields = entry.fields
-    for first, second in (("taskId", "audioId"), ("taskId", "personaId"), ("audioId", "personaId")):
-        if first in fields and fields[first] == fields.get(second):
-            yield Diagnostic(
-                Severity.WARNING,
-                "same-id",
-                f"{entry.name(second)} is the same as {first}",
-                entry.place(second),
-                "taskId names a generation task, audioId a track of it, "
-                "and personaId a persona that was made of one",
-                (Related(f"{first} is given here", entry.place(first)),),
-            )
-
-
-def _prose(entry: Entry, text: str) -> Iterator[Diagnostic]:
-    """Tell of a description that is a placeholder, or says next to nothing."""
-    if not text:  # missing, or blank, which the schema has told
-        return
-    if _PLACEHOLDER_TEXT.fullmatch(text):
-        yield _problem(
-            entry,
-            "description",
-            "placeholder",
-            f"is a placeholder: {shown(text)}",
-            "say what the persona sounds like: genre, mood, instruments, voice",
-        )
-    else:
-        yield _problem(
-            entry,
-            "description",
-            "short-description",
-            f"is very short: {shown(text)}",
-            "say more of the genre, mood, instruments and voice: it captures the style better",
+    if entry.fields.get("taskId") == entry.fields.get("audioId"):
+        yield Diagnostic(
             Severity.WARNING,
+            "same-id",
+            f"{entry.name('audioId')} is the same as taskId",
+            entry.place("audioId"),
+            "taskId names a generation task, audioId a track of it",
+            (Related("taskId is given here", entry.place("taskId")),),
         )
 
 

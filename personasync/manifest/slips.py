@@ -10,6 +10,7 @@ from typing import Any, Final
 import yaml
 
 from personasync.manifest.lines import pick_lines
+from personasync.manifest.texts import in_quotes
 from personasync.model.diagnostics import Diagnostic, Place, Related, Severity
 from personasync.model.spelling import cut
 
@@ -249,7 +250,7 @@ def _reserved_start(c: _Complaint) -> Diagnostic | None:
     return c.here(
         "reserved-character",
         f"an unquoted value cannot begin with {value[:1]}",
-        f"quote it: {_quoted(value)}",
+        f"quote it: {in_quotes(value)}",
         width=len(value),
     )
 
@@ -265,7 +266,7 @@ def _bad_name(c: _Complaint) -> Diagnostic | None:
         len(value),
         "bad-alias" if what == "an alias" else "bad-anchor",
         f"an unquoted {value[:1]} begins {what}, and no name for it follows",
-        f"quote it if it is meant as text: {_quoted(value)}",
+        f"quote it if it is meant as text: {in_quotes(value)}",
     )
 
 
@@ -279,7 +280,7 @@ def _bad_tag(c: _Complaint) -> Diagnostic | None:
         len(value),
         "unknown-tag",
         "an unquoted ! begins a tag, and this one is not known",
-        f"quote it if it is meant as text: {_quoted(value)}",
+        f"quote it if it is meant as text: {in_quotes(value)}",
     )
 
 
@@ -322,7 +323,7 @@ def _block_header(c: _Complaint) -> Diagnostic | None:
         len(value),
         "bad-block-text",
         f"an unquoted {value[:1]} begins a block of text, which starts on the next line",
-        f"put the text on the next line, indented, or quote it: {_quoted(value)}",
+        f"put the text on the next line, indented, or quote it: {in_quotes(value)}",
     )
 
 
@@ -342,7 +343,7 @@ def _misplaced_colon(c: _Complaint) -> Diagnostic | None:
             return incomplete
         return _indentation(c, len(word["key"]), at=word.start("key") + 1)
     key, colon, value = c.text.partition(":")
-    hint = f"quote the value: {key.strip()}: {_quoted(value.strip())}" if colon else None
+    hint = f"quote the value: {key.strip()}: {in_quotes(value.strip())}" if colon else None
     return c.here("stray-colon", "an unquoted value cannot hold a colon and a space", hint, width=1)
 
 
@@ -412,7 +413,7 @@ def _after_quote(c: _Complaint) -> Diagnostic | None:
     hint = (
         "write an apostrophe inside single quotes twice, or use double quotes around the text"
         if apostrophe
-        else f"quote the whole value: {_quoted(value)}"
+        else f"quote the whole value: {in_quotes(value)}"
     )
     return c.here(
         "text-after-quote",
@@ -434,7 +435,7 @@ def _after_bracket(c: _Complaint) -> Diagnostic | None:
         len(value),
         "text-after-bracket",
         f"an unquoted {value[:1]} begins a {what}, which ends before {cut(c.rest.strip())}",
-        f"quote the whole value: {_quoted(value)}",
+        f"quote the whole value: {in_quotes(value)}",
     )
 
 
@@ -497,7 +498,7 @@ def _flow(c: _Complaint) -> Diagnostic | None:
         what = "list" if bracket == "[" else "mapping"
         hint = f"close it with {closing}"
         if ":" not in value:
-            hint += f", or, if it is meant as text, quote it: {_quoted(value)}"
+            hint += f", or, if it is meant as text, quote it: {in_quotes(value)}"
         return c.at(
             c.context_line,
             c.context_column,
@@ -521,7 +522,7 @@ def _no_value(c: _Complaint) -> Diagnostic | None:
         return c.here("missing-value", "a value is missing here")
     hint = None
     if c.before.rstrip().endswith(":"):
-        hint = f"quote it if it is meant as text: {_quoted(c.rest.strip())}"
+        hint = f"quote it if it is meant as text: {in_quotes(c.rest.strip())}"
     return c.here("missing-value", f"a value is missing before {found}", hint, width=1)
 
 
@@ -532,7 +533,7 @@ def _question_mark(c: _Complaint) -> Diagnostic | None:
     return c.here(
         "reserved-character",
         "an unquoted value cannot begin with a question mark and a space",
-        f"quote it: {_quoted(value)}",
+        f"quote it: {in_quotes(value)}",
         width=len(value),
     )
 
@@ -609,10 +610,3 @@ def _expected_key(c: _Complaint) -> bool:
 
 def _spaces(count: int) -> str:
     return "1 space" if count == 1 else f"{count or 'no'} spaces"
-
-
-def _quoted(text: str) -> str:
-    """Return the text in quotes, as it would be written in YAML."""
-    if '"' in text and "'" not in text:
-        return f"'{cut(text)}'"
-    return '"' + cut(text).replace("\\", "\\\\").replace('"', '\\"') + '"'

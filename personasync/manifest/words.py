@@ -8,8 +8,10 @@ from dataclasses import replace
 from typing import Any, Final
 from unicodedata import normalize
 
+from personasync.manifest.ids import character_name, id_trouble
 from personasync.manifest.reader import Document
 from personasync.manifest.schemas import Violation, load_schema
+from personasync.manifest.texts import in_quotes
 from personasync.manifest.values import BROKEN, Map, Odd, Oddity, Value, kind_of
 from personasync.model.diagnostics import Diagnostic, Place, Severity
 from personasync.model.spelling import cut
@@ -26,6 +28,9 @@ _NUMBERS: Final = {
 }
 _GUESSES: Final = 100  # how many unknown fields of one mapping are compared with the known ones
 _QUOTE: Final = "quote it"
+QUOTE_LINE: Final = "quote the whole text; or put a space after # if it is a comment"
+"""Advice that ``with_quoted`` completes, as it does with that to quote a value."""
+
 _RATE: Final = "write COUNT/PERIOD, such as 20/10s, 5/s or 100/1m"
 _ID_FIELDS: Final = ("taskId", "audioId", "personaId")
 _ALIASES: Final = {
@@ -260,12 +265,17 @@ def _not_text(path: Path, value: Value, place: Place) -> Diagnostic:
 def with_quoted(diagnostic: Diagnostic) -> Diagnostic:
     """Return the diagnostic, its advice to quote something completed from its source line."""
     place, source = diagnostic.place, diagnostic.source
-    if diagnostic.hint != _QUOTE or place is None or source is None:
+    if place is None or source is None or place.end_line != place.line:
         return diagnostic
-    if place.end_line != place.line:
-        return diagnostic
-    text = source[place.column - 1 : place.end_column - 1]
-    return replace(diagnostic, hint=f"{_QUOTE}: {shown(text)}")
+    if diagnostic.hint == _QUOTE:
+        text = source[place.column - 1 : place.end_column - 1]
+        return replace(diagnostic, hint=f"{_QUOTE}: {in_quotes(text)}")
+    if diagnostic.hint == QUOTE_LINE:
+        text = source[place.column - 1 :].rstrip()
+        if cut(text) == text:
+            hint = f"quote it: {in_quotes(text)}; or put a space after # if it is a comment"
+            return replace(diagnostic, hint=hint)
+    return diagnostic
 
 
 def _not_a_number(path: Path, value: Value, place: Place) -> Diagnostic:
@@ -327,7 +337,9 @@ def _pattern(document: Document, violation: Violation) -> Iterator[Diagnostic]:
     elif field == "rateLimit":
         yield _bad_rate(name, value, place)
     elif field in _ID_FIELDS:
-        yield _bad_id(name, field, value, place)
+        trouble = id_trouble(field, value)
+        assert trouble is not None  # whatever the pattern refuses, and more
+        yield _error(trouble.code, f"{name} {trouble.message}", place, trouble.hint)
     else:
         hint = "write something that people can see"
         yield _error("empty-value", f"{name} holds unseen characters only", place, hint)
@@ -349,7 +361,9 @@ def _bad_key(document: Document, path: Path, key: str) -> Diagnostic:
     slug = re.sub("[^A-Za-z0-9._-]+", "-", plain).strip("._-") if key.isprintable() else ""
     hint = f"write {slug}: " if slug and slug not in mapping else ""
     wrong = next((c for c in key if not re.match("[A-Za-z0-9._-]", c)), None)
-    reason = f"cannot begin with {key[0]}" if wrong is None else f"cannot hold {_character(wrong)}"
+    reason = (
+        f"cannot begin with {key[0]}" if wrong is None else f"cannot hold {character_name(wrong)}"
+    )
     return _error(
         "bad-key",
         f"the key {shown(key)} {reason}",
@@ -358,33 +372,11 @@ def _bad_key(document: Document, path: Path, key: str) -> Diagnostic:
     )
 
 
-def _character(character: str) -> str:
-    if character == " ":
-        return "a space"
-    return character if character.isprintable() else f"the character U+{ord(character):04X}"
-
-
 def _bad_rate(name: str, value: str, place: Place) -> Diagnostic:
     hint = _RATE
     if value.strip() == "none":
         hint = "a manifest cannot lift the limit; --rate-limit none on the command line can"
     return _error("bad-rate", f"{name} is no rate: {shown(value)}", place, hint)
-
-
-def _bad_id(name: str, field: str, value: str, place: Place) -> Diagnostic:
-    if field == "personaId" and len(value) > 256:
-        return _error("bad-id", f"{name} is longer than 256 characters", place)
-    pattern = (
-        "[^!-~]"
-        if field == "personaId"
-        else "[\\s\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]"
-    )
-    wrong = re.search(pattern, value)
-    assert wrong is not None
-    hint = "copy the ID again, just as the API gave it"
-    if value != value.strip():
-        hint = f"remove the white space around it: {shown(value.strip())}"
-    return _error("bad-id", f"{name} cannot hold {_character(wrong[0])}", place, hint)
 
 
 def _range(document: Document, violation: Violation) -> Iterator[Diagnostic]:

@@ -16,3 +16,6 @@ UNSEEN: Final = (
     "\U000e0000-\U000e007f"  # tag characters: whole sentences that nobody sees
 )
 """What has no shape of its own, but joiners, which emoji and several scripts need."""
+
+FILLERS: Final = "\u115f\u1160\u17b4\u17b5\u3164\uffa0"
+"""Letters that look like nothing: Hangul's fillers, and vowels of Khmer that are never written."""

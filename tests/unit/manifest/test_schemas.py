@@ -48,7 +48,7 @@ _VALUES = st.recursive(
     max_leaves=20,
 )
 
-_ID = st.from_regex(r"[!-~]{1,40}", fullmatch=True)
+_ID = st.from_regex(r"[0-9A-Za-z._:-]{3,40}[0-9]", fullmatch=True)
 _TEXT = st.text(max_size=20).map(lambda text: f"{text}x")
 _SECONDS = st.integers(0, 10**6) | st.floats(0, 1e6)
 _PERSONA = st.fixed_dictionaries(

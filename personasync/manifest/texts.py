@@ -1,0 +1,139 @@
+"""What is wrong with a name, a description or a style: it would be so for good."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from personasync.manifest.ids import HIDDEN, QUOTES, Trouble
+from personasync.manifest.values import resolve_plain
+from personasync.model.characters import SURROGATES
+from personasync.model.diagnostics import Severity
+from personasync.model.spelling import cut
+
+SHORT_DESCRIPTION: Final = 15
+"""Characters; a shorter description can hardly capture a style."""
+
+ORDINARY: Final = re.compile(r"[ !#%'()*+./0-9:?@A-Z^_a-z|~,-]*[!%')*+./0-9:?A-Z^_a-z|~-]")
+"""Texts of which no rule about characters has a word to say; nearly all are such."""
+
+_UNPRINTABLE: Final = f"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{SURROGATES}"
+_CONTROL: Final = re.compile(f"[{_UNPRINTABLE}\t\n\r]")
+_CONTROL_IN_PROSE: Final = re.compile(f"[{_UNPRINTABLE}\r]")
+_TYPOGRAPHIC: Final = frozenset(QUOTES) - frozenset("\"'`´「」『』")
+_ENTITY: Final = re.compile(r"&(?:amp|quot|apos|lt|gt|nbsp|#\d{1,6}|#x[0-9a-f]{1,5});", re.I)
+_ESCAPE: Final = re.compile(r"\\(?:[nrt]|u[0-9a-f]{4})", re.I)
+_MISREAD: Final = re.compile("â€[\x80-\u2122]|Ã[\x80-\xbf]|ï»¿")
+_LEFT_OVER: Final = re.compile(
+    r"""\W*(?: todo | tbd | fixme | change[ _-]?me | placeholder | lorem\ ipsum.*
+            | undefined | \[object\ object\] )\W*
+      | <[^<>]*> | \{\{.*\}\} | \$\{.*\}
+      | (?:your|my|persona)[ _-]?(?:name|description|style)(?:\ here)?""",
+    re.I | re.S | re.X,
+)
+_NO_PROSE: Final = re.compile(r"\W*(?:description\W*)?", re.I)
+_PERHAPS_LEFT_OVER: Final = re.compile(r"null|none|nan|nil|n/a|name|untitled|-+|\?+", re.I)
+
+_REMOVE: Final = "remove it; a persona is made once, with just this text"
+_PASTED: Final = "type the text anew if it was pasted"
+
+
+def text_troubles(field: str, text: str) -> Iterator[Trouble]:
+    """Yield what is wrong with a text that is not empty."""
+    if not ORDINARY.fullmatch(text):
+        yield from _characters(field, text)
+    plain = text.strip()
+    if _LEFT_OVER.fullmatch(plain) or (field == "description" and _NO_PROSE.fullmatch(plain)):
+        yield Trouble("placeholder", f"is a placeholder: {quoted(plain)}", _WANTED[field])
+    elif field == "description":
+        if len(plain) < SHORT_DESCRIPTION:
+            yield _warning(
+                "short-description",
+                f"is very short: {quoted(plain)}",
+                "say more of the genre, mood, instruments and voice: it captures the style better",
+            )
+    elif _PERHAPS_LEFT_OVER.fullmatch(plain):
+        yield _warning("placeholder", f"may be a placeholder: {quoted(plain)}", _WANTED[field])
+
+
+_WANTED: Final = {
+    "name": "write the name that people will know the persona by; it cannot be changed later",
+    "style": "write a genre, or remove the line",
+    "description": "say what the persona sounds like: genre, mood, instruments, voice",
+}
+
+
+def _characters(field: str, text: str) -> Iterator[Trouble]:
+    control = (_CONTROL_IN_PROSE if field == "description" else _CONTROL).search(text)
+    if control:
+        hint = _REMOVE
+        if control[0] == "\n":
+            hint = "write it on one line; >- begins a block of text with no line break at its end"
+        yield Trouble("control-character", _holds(control[0]), hint)
+    if "\ufffd" in text:
+        message = "holds \ufffd, which stands for a character that was lost"
+        yield Trouble("lost-character", message, "type the text anew, in a file saved as UTF-8")
+    if (misread := _MISREAD.search(text)) is not None:
+        message = f"holds {misread[0]}, as UTF-8 looks when it is read as something else"
+        yield _warning("misread-text", message, "type the text anew, in a file saved as UTF-8")
+    if (hidden := HIDDEN.search(text)) is not None:
+        yield _warning("unseen-character", _holds(hidden[0]), _PASTED)
+    yield from _left_from_elsewhere(text.strip())
+
+
+def _left_from_elsewhere(text: str) -> Iterator[Trouble]:
+    """Yield what a word processor, a web page or a program has left in a text."""
+    if text[:1] in _TYPOGRAPHIC and text[-1:] in _TYPOGRAPHIC and len(text) > 2:
+        message = f"holds the quotes around it, {text[0]} and {text[-1]}, for good"
+        yield _warning("curly-quotes", message, f"write {written(text[1:-1].strip())}")
+    elif text[:1] in _TYPOGRAPHIC or text[-1:] in _TYPOGRAPHIC - frozenset("’′″›»"):
+        mark = text[:1] if text[:1] in _TYPOGRAPHIC else text[-1:]
+        message = f"begins with {mark}" if mark == text[:1] else f"ends with {mark}"
+        yield _warning("curly-quotes", message, "remove it if it was meant to quote the text")
+    if text[-1:] in (",", ";"):
+        message = f"ends with {_ENDINGS[text[-1]]}, which becomes part of it"
+        yield _warning("trailing-comma", message, f"write {written(text.rstrip(',; '))}")
+    if (entity := _ENTITY.search(text)) is not None:
+        message = f"holds {entity[0]}, as a web page writes {html.unescape(entity[0])}"
+        yield _warning("web-page-text", message, f"write {written(html.unescape(text))}")
+    if (escape := _ESCAPE.search(text)) is not None:
+        message = f"holds {escape[0]} as it stands: only double quotes make a character of it"
+        yield _warning("escape-as-text", message, "write the character itself")
+
+
+_ENDINGS: Final = {",": "a comma", ";": "a semicolon"}
+
+
+def _warning(code: str, message: str, hint: str) -> Trouble:
+    return Trouble(code, message, hint, Severity.WARNING)
+
+
+def _holds(character: str) -> str:
+    names = {"\n": "a line break", "\r": "a carriage return", "\t": "a tab"}
+    code = ord(character)
+    kind = "control" if code < 0x20 or 0x7F <= code < 0xA0 else "unseen"
+    return f"holds {names.get(character, f'the {kind} character U+{code:04X}')}"
+
+
+def quoted(text: str) -> str:
+    """Return a text in quotes for a message, cut when it is long."""
+    return f'"{cut(text)}"'
+
+
+_PLAIN_IN_YAML: Final = re.compile(r"[A-Za-z][\w ',.()/+-]*[\w')]|[A-Za-z]")
+
+
+def written(text: str) -> str:
+    """Return a text as it is written in YAML, on one line: plain where it can be."""
+    if _PLAIN_IN_YAML.fullmatch(text) and type(resolve_plain(text)) is str:
+        return text
+    return in_quotes(text)
+
+
+def in_quotes(text: str) -> str:
+    """Return a text in quotes, as it is written in YAML; a long one is cut."""
+    if '"' in text and "'" not in text:
+        return f"'{cut(text)}'"
+    return '"' + cut(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
