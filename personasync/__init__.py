@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from personasync.state import StateLog as StateLog
     from personasync.state import Status as Status
     from personasync.state import load_state as load_state
+    from personasync.state import open_log as open_log
 
 _NAMES = {
     "api.client": "HttpApi",
@@ -62,7 +63,7 @@ _NAMES = {
     "model.persona": "Manifest Persona PersonaRequest",
     "model.units": "Rate",
     "plan.compute": "Action ActionKind Plan compute_plan",
-    "state": "Entry FileStateLog LogContents State StateLog Status load_state",
+    "state": "Entry FileStateLog LogContents State StateLog Status load_state open_log",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 

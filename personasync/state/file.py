@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from os import PathLike
 from pathlib import Path
 
 from personasync.model.answer import more_telling
@@ -19,7 +18,7 @@ from personasync.state.appender import Appender
 from personasync.state.codec import decode_line, encode_entry, encode_header
 from personasync.state.durable import replace_file
 from personasync.state.entry import Entry, Header, Status
-from personasync.state.fold import State, compacted, fold
+from personasync.state.fold import compacted, fold
 from personasync.state.log import Holder, LogContents
 from personasync.state.parse import ParsedLog, parse_log
 from personasync.state.rescue import (
@@ -313,11 +312,3 @@ def _notes(name: str, parsed: ParsedLog, rescued: int, backup: Path | None = Non
         yield f"{found} found beside {name} and taken in"
     if parsed.header is None and backup is not None and backup.exists():
         yield f"there is no state at {name}, but a {name}.backup: copy it back to keep its IDs"
-
-
-def load_state(path: str | PathLike[str], *, api: str | None = None) -> State:
-    """Read a state file and return what is known; with ``api``, only if it belongs to it.
-
-    A file that is not there is an empty state. Raises ``StateError``.
-    """
-    return FileStateLog(Path(path), api=api).read().fold()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +15,7 @@ from personasync.state.log import StateLog
 
 if TYPE_CHECKING:
     from personasync.state.entry import Header
+    from personasync.state.fold import State
     from personasync.state.shared import Store
 
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|(s3|gs|az|postgres(ql)?):", re.IGNORECASE)
@@ -33,6 +36,15 @@ def open_log(location: str, *, api: str | None) -> StateLog:
     from personasync.state.shared import SharedLog  # a state in a file needs none of this
 
     return SharedLog(open_store(location), api=api)
+
+
+def load_state(location: str | PathLike[str], *, api: str | None = None) -> State:
+    """Read a state and return what is known; with ``api``, only if it belongs to it.
+
+    A file that is not there is an empty state. Raises ``StateError``, and
+    ``UsageError`` for a location that cannot be one.
+    """
+    return open_log(os.fspath(location), api=api).read().fold()
 
 
 def begin_shared(location: str, header: Header) -> None:

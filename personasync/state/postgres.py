@@ -197,6 +197,7 @@ class PostgresLog:
         self._epoch: int | None = None
         self._seq = 0
         self._uses = 0
+        self._taken_in = 0
         self._renewed = (0.0, 0.0)
         self._lost: StateWriteError | None = None
         self._guard = threading.RLock()
@@ -213,10 +214,9 @@ class PostgresLog:
             head, rows, rescued = patiently(self._clock, self._read)
         entries = [self._entry(text, f"row {seq}") for seq, text in rows]
         entries += [self._entry(text, f"the rescued row {name}") for name, text in rescued]
-        notes = []
-        if rescued:
-            were = "1 entry was" if len(rescued) == 1 else f"{len(rescued)} entries were"
-            notes = [f"{were} rescued beside {self._location} and taken in"]
+        count = len(rescued) + (self._taken_in if self._epoch is not None else 0)
+        were = "1 entry was" if count == 1 else f"{count} entries were"
+        notes = [f"{were} rescued beside {self._location} and taken in"] if count else []
         self.header = Header(lineage=head[0], api=head[1])
         return LogContents(self.header, tuple(entries), tuple(notes))
 
@@ -391,6 +391,7 @@ class PostgresLog:
         (rescued,) = patiently(self._clock, lambda: self._run(_RESCUED))
         for name, entry in rescued:
             self._append([entry], _batch_of(name))
+        self._taken_in = len(rescued)
 
     def _release(self) -> None:
         with self._guard:
