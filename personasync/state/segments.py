@@ -152,16 +152,32 @@ class SegmentLog:
         with self._telling("lock"):
             reading = self._read()  # a state that is damaged is not even locked
             self._hold.seq = reading.seq
-            self._hold.take(self._holder(), timeout, on_wait)
+            self._acquire(reading, self._clock.monotonic() + timeout, on_wait)
         try:
             with self._beating(self._hold.renew):
-                with self._telling("lock"):
-                    self._hold.prove()
-                    self._begin_writing(reading)
                 yield
         finally:
             self._held = None
             self._hold.release()
+
+    def _acquire(
+        self,
+        reading: _Reading,
+        deadline: float,
+        on_wait: Callable[[Holder | None], None] | None,
+    ) -> None:
+        """Take the lease and fence off; who is taken over in the middle waits its turn again."""
+        begun = False
+        while not begun:
+            left = max(deadline - self._clock.monotonic(), 0.0)
+            self._hold.take(self._holder(), left, on_wait)
+            try:
+                with self._beating(self._hold.renew):
+                    self._hold.prove()
+                    begun = self._begin_writing(reading)
+            finally:
+                if not begun:
+                    self._hold.release()
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Append entries as one segment; they are durable when this returns."""
@@ -365,24 +381,28 @@ class SegmentLog:
 
     # Writing.
 
-    def _begin_writing(self, reading: _Reading) -> None:
-        """Fence every earlier writer off, and take in what was rescued."""
+    def _begin_writing(self, reading: _Reading) -> bool:
+        """Fence every earlier writer off, and take in what was rescued.
+
+        False if another has fenced this one off meanwhile.
+        """
         self._run, self._closed = new_run(), None
         reading.epoch += 1
         while not self._append(reading, ()):
             self._read_on(reading, 0)
             reading.epoch += 1
-        self._held = reading
         rescued = self._rescued(reading)
         if rescued:
             entries = [entry for _name, kept in rescued for entry in kept]
             if not self._append(reading, entries, took=[name for name, _kept in rescued]):
-                raise UnclearError("another run has taken it over")
+                return False
             reading.notes.append(
                 f"{_entries(len(entries))} rescued beside {self._location} taken in"
             )
         if reading.tail >= _MANY_SEGMENTS:
             self._put_snapshot(reading)
+        self._held = reading
+        return True
 
     def _append(
         self, reading: _Reading, entries: Sequence[Entry], took: Sequence[str] = ()

@@ -89,18 +89,18 @@ def gcs_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Postgres]:
-    folder = tmp_path_factory.mktemp("postgres") / "server"
-    with _server("postgres", servers.postgres(folder)) as server:
+def postgres_server() -> Iterator[servers.Postgres]:
+    with servers.open_folder() as folder, _server("postgres", servers.postgres(folder)) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def pooler_port(
-    postgres_server: servers.Postgres, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[int]:
-    folder = tmp_path_factory.mktemp("pooler") / "server"
-    with _server("pooler", servers.pooler(postgres_server, folder)) as port:
+def pooler_port(postgres_server: servers.Postgres) -> Iterator[int]:
+    pooler = servers.pooler
+    with (
+        servers.open_folder() as folder,
+        _server("pooler", pooler(postgres_server, folder)) as port,
+    ):
         yield port
 
 

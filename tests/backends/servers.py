@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -365,7 +366,6 @@ def postgres(folder: Path, *settings: str) -> Iterator[Postgres]:
     if user is not None:
         for path in (folder, password):
             os.chown(path, user, user)
-        _let_through(folder)
     made = subprocess.run(
         [
             str(programs / "initdb"),
@@ -386,11 +386,12 @@ def postgres(folder: Path, *settings: str) -> Iterator[Postgres]:
         server.crash()
 
 
-def _let_through(folder: Path) -> None:
-    """Let another user reach a folder of pytest's, whose parents are its user's alone."""
-    for parent in folder.parents:
-        if parent.stat().st_uid == os.getuid() and str(parent) not in ("/", "/tmp"):
-            parent.chmod(parent.stat().st_mode | 0o011)
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """Yield a folder that another user may reach into: pytest's are its own user's alone."""
+    with tempfile.TemporaryDirectory(prefix="personasync-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        yield Path(name) / "server"
 
 
 def _postgres_programs(folder: Path, user: int | None) -> Path:
@@ -435,15 +436,12 @@ default_pool_size = 3
         os.chown(folder, server.user, server.user)
         for path in folder.iterdir():
             os.chown(path, server.user, server.user)
-        _let_through(folder)
     command = [program, str(folder / "pgbouncer.ini")]
     with _running(command, folder, lambda: listens(port), user=server.user):
         yield port
 
 
 if __name__ == "__main__":  # to try something by hand: python -m tests.backends.servers
-    import tempfile
-
     with tempfile.TemporaryDirectory() as base, s3(Path(base) / "s3") as running:
         sys.stdout.write(f"{running}\n")
         time.sleep(3600)

@@ -507,3 +507,35 @@ def test_nothing_is_worth_a_snapshot_after_a_few_appends(
         log.append([created(1)])
         log.compact()
     assert not [name for name in bucket.objects if name.startswith("snapshots/")]
+
+
+def test_a_run_that_is_taken_over_while_it_locks_waits_its_turn_again(
+    open_log: Callable[..., SegmentLog], bucket: MemoryBucket
+) -> None:
+    first, second = open_log(), open_log()
+    assert first.rescue([created(1)])
+
+    class Forcing(MemoryBucket):
+        """Lets another take the state by force between the fence and what is taken in."""
+
+        forced = False
+
+        def names(self, folder: str) -> list[str]:
+            if folder == "rescue/" and not self.forced:
+                self.forced = True
+                second.unlock()
+            return bucket.names(folder)
+
+        def create(self, name: str, data: bytes) -> str:
+            return bucket.create(name, data)
+
+        def replace(self, name: str, data: bytes, version: str) -> str:
+            return bucket.replace(name, data, version)
+
+    forcing = Forcing()
+    forcing.objects, forcing.versions = bucket.objects, bucket.versions
+    log = open_log(forcing)
+    with log.lock():
+        log.append([created(2)])
+    assert forcing.forced
+    assert ids(open_log()) == ["id-1", "id-2"]
