@@ -69,6 +69,16 @@ class Sandbox(personasync.sandbox.Sandbox):
         with self._seeing:
             return tuple(request for request, _ in self._seen)
 
+    def ids(self) -> list[str]:
+        """Return the IDs that were answered, in their order, whether or not they arrived."""
+        with self._seeing:
+            answers = [reply.answer for _, reply in self._seen if reply is not None]
+        return [
+            str(answer.data["personaId"])
+            for answer in answers
+            if answer is not None and isinstance(answer.data, dict) and "personaId" in answer.data
+        ]
+
     def statistics(self) -> Statistics:
         """Return the counts since the start."""
         with self._seeing:
