@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "plan": "Show what apply would do; change nothing.",
     "show": "Show a saved plan.",
     "apply": "Create what is missing and record the IDs.",
+    "list": "List personas for people: names, styles, IDs.",
     "output": "Print recorded IDs for scripts.",
     "import": "Record an ID that is already known.",
     "state": "List, show and edit the recorded entries.",

@@ -34,11 +34,16 @@ class PersonaRequest:
         values: dict[str, str | float | None] = {
             api: getattr(self, attribute) for api, attribute in API_FIELDS.items()
         }
-        if self.vocal_start is None:
-            values["vocalStart"] = DEFAULT_VOCAL_START
-        if self.vocal_end is None:
-            values["vocalEnd"] = DEFAULT_VOCAL_END
+        values["vocalStart"], values["vocalEnd"] = self.segment
         return values
+
+    @property
+    def segment(self) -> tuple[float, float]:
+        """The seconds of the track that are analysed: given, or the API's own default."""
+        return (
+            DEFAULT_VOCAL_START if self.vocal_start is None else self.vocal_start,
+            DEFAULT_VOCAL_END if self.vocal_end is None else self.vocal_end,
+        )
 
 
 @dataclass(frozen=True, slots=True)

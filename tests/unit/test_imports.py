@@ -34,7 +34,7 @@ AT_THE_ROOT = {"__init__", "__main__"}
 
 OUTSIDE: dict[str, set[str]] = {
     "cli": {"click", "rich"},
-    "render": {"rich", "yaml"},
+    "render": {"jinja2", "rich", "yaml"},
     "engine": set(),
     "api": {"requests", "urllib3"},
     "sandbox": set(),
