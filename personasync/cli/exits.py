@@ -1,4 +1,4 @@
-"""What the command exits with, for everything that can end it (design.md §7)."""
+"""What the command exits with, for everything that can end it."""
 
 from __future__ import annotations
 

@@ -214,31 +214,53 @@ def _refusal(code: int | None) -> tuple[str, str]:
 
 
 def _conflicts(rows: Sequence[PersonaResult]) -> Iterator[_Group]:
-    refused = [row for row in rows if row.entry and row.entry.code not in (None, EXISTS_CODE)]
-    lost = [row for row in rows if row not in refused and row.entry and row.entry.after_pending]
-    other = [row for row in rows if row not in refused and row not in lost]
-    for title, remedy, members in (
+    kinds: dict[str, list[PersonaResult]] = {}
+    for row in rows:
+        kinds.setdefault(_kind_of_conflict(row), []).append(row)
+    for kind, title, remedy in (
         (
-            "In conflict: the persona exists, and its ID is lost at the API's side: a request of"
-            " ours made it, most likely, and its answer did not arrive.",
-            "asking again cannot bring the ID. If you find it, at the service or in what was"
-            " received, record it; or use another audio",
-            lost,
+            "rivals",
+            "In conflict: more than one ID is recorded for one audio.",
+            "find out at the service which is right, and record it",
         ),
         (
+            "shown",
+            "In conflict: the persona exists, and an answer that was received shows an ID.",
+            "asking again cannot bring the ID: see whether the one shown is this persona's, and"
+            " record it",
+        ),
+        (
+            "lost",
+            "In conflict: the persona exists, and its ID is lost at the API's side: a request of"
+            " ours made it, most likely, and its answer did not arrive.",
+            "asking again cannot bring the ID. If you find it at the service, record it; or use"
+            " another audio",
+        ),
+        (
+            "elsewhere",
             "In conflict: a persona of this audio exists, but its ID is not known.",
             "find the ID where the persona was made, or in an older copy of the state, and record"
             " it; or use another audio",
-            other,
         ),
         (
+            "refused",
             "In conflict: the API refused, but its answer names an ID, so a persona may exist.",
             "see at the service whether the ID is this persona's; if it is, record it",
-            refused,
         ),
     ):
-        if members:
-            yield _Group(title, remedy, tuple(members), commands=True)
+        if kind in kinds:
+            yield _Group(title, remedy, tuple(kinds[kind]), commands=True)
+
+
+def _kind_of_conflict(row: PersonaResult) -> str:
+    entry = row.entry
+    if entry is not None and entry.rivals:
+        return "rivals"
+    if entry is not None and entry.code not in (None, EXISTS_CODE):
+        return "refused"
+    if _known_ids(row):
+        return "shown"
+    return "lost" if entry is not None and entry.after_pending else "elsewhere"
 
 
 def _unknown(rows: Sequence[PersonaResult], account: Account) -> Iterator[_Group]:
@@ -277,8 +299,8 @@ def _unknown(rows: Sequence[PersonaResult], account: Account) -> Iterator[_Group
 
 def _known_ids(row: PersonaResult) -> tuple[str, ...]:
     """Return the ID that is known, or those that a kept answer shows."""
-    if row.entry and row.entry.persona_id:
-        return (row.entry.persona_id,)
+    if row.entry and row.entry.ids:
+        return row.entry.ids
     before, now = row.action.entry, row.entry
     return all_shown_ids(entry.answer for entry in (before, now) if entry)
 
@@ -366,7 +388,8 @@ class _Writer:
 
     def _records(self, row: PersonaResult, *, always: bool) -> Iterator[str]:
         key, others = row.action.key, _other_ids(row)
-        force = (Option("force"),) if others else ()
+        rivals = row.entry is not None and row.entry.rivals
+        force = (Option("force"),) if others or rivals else ()
         unknown = ("PERSONA_ID",) if always else ()
         for persona_id in others or _known_ids(row) or unknown:
             yield f"    {self.shell.line(Command('import', (key, persona_id), force))}"

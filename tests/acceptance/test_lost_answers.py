@@ -6,7 +6,6 @@ Everything over real sockets, with the installed command.
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -28,7 +27,7 @@ from tests.helpers.nasty import (
     says,
 )
 from tests.helpers.support import Ended, Tool
-from tests.helpers.waiting import HANG, deliver, wait_for
+from tests.helpers.waiting import HANG, deliver, read_until, wait_for
 
 KEY = "sk-4f9a1c7e2b8d6053"
 
@@ -287,15 +286,6 @@ def held(release: threading.Event) -> Behaviour:
         creates()(talk)
 
     return behave
-
-
-def read_until(stream: object, words: bytes) -> bytes:
-    said = b""
-    while words not in said:
-        data = os.read(stream.fileno(), 4096)  # type: ignore[attr-defined]
-        assert data, said.decode()
-        said += data
-    return said
 
 
 def test_a_request_that_takes_long_is_named_while_it_is_waited_for(tool: Tool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from personasync.sandbox import SandboxConfig
 from tests.helpers.published import NAMES, SCHEMAS, check, check_run, outputs, validator
 from tests.helpers.sandbox import Sandbox
 from tests.helpers.support import Ended, Tool
+from tests.helpers.waiting import HANG, answers_held, read_until
 
 KEY = "an-api-key-that-nobody-has"
 
@@ -78,7 +80,18 @@ def test_every_kind_of_event_follows_its_schema(bad_day: Callable[..., Tool]) ->
             (tool.folder / "personas.yaml").read_text("utf-8").replace("  fine:", "  finer:"),
         )
         again = tool(*args, "--target", "finer")
-    told = [json.loads(line) for line in (ended.stdout + again.stdout).splitlines()]
+        tool.manifest(1, "more.yaml")
+        with answers_held() as held:
+            process = tool.start(*args, "-f", "more.yaml")
+            stopped = read_until(process.stdout, b'"create_start"')
+            process.send_signal(signal.SIGINT)
+            stopped += read_until(process.stdout, b'"stopping"')
+            held.let()
+            stopped += process.communicate(timeout=HANG)[0]
+    lines = (ended.stdout + again.stdout + stopped.decode()).splitlines()
+    told = [json.loads(line) for line in lines]
+    for event in told:
+        check("events", event)
     kinds = set(validator("events").schema["properties"]["event"]["enum"])
     assert {event["event"] for event in told} == kinds
 

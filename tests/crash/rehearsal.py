@@ -159,7 +159,7 @@ class Rehearsal:
         entries = self.state().entries.values()
         return {entry.audio_id for entry in entries if entry.status is Status.CONFLICT}
 
-    # The promise (design.md §1, issue 3).
+    # The promise.
 
     def check_nothing_is_lost(self) -> None:
         """Each persona that was made is recorded with its ID, or known to be in doubt."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import subprocess
 import threading
@@ -40,6 +41,16 @@ def deliver(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
         return process.poll() is not None or not int(line.split()[1], 16) >> (number - 1) & 1
 
     wait_for(taken, number.name)
+
+
+def read_until(stream: Any, words: bytes) -> bytes:
+    """Read what a process says until it has said certain words; return all that it said."""
+    said = b""
+    while words not in said:
+        data = os.read(stream.fileno(), 4096)
+        assert data, said.decode()
+        said += data
+    return said
 
 
 class Held:

@@ -1,4 +1,4 @@
-"""Every row of design.md §6's table: what is recorded, told, counted, and what happens next."""
+"""Every outcome of a request: what is recorded, told, counted, and what happens next."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 import shlex
 import subprocess
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -253,8 +254,8 @@ Stopped: answers do not arrive
 
 In conflict: the persona exists, and its ID is lost at the API's side: a request of ours made it,
   most likely, and its answer did not arrive.
-  To mend it: asking again cannot bring the ID. If you find it, at the service or in what was
-    received, record it; or use another audio.
+  To mend it: asking again cannot bring the ID. If you find it at the service, record it; or use
+    another audio.
   the API answered 409:
     personasync import ours PERSONA_ID
 
@@ -273,6 +274,17 @@ In conflict: the API refused, but its answer names an ID, so a persona may exist
 Apply incomplete: 0 created, 0 failed, 3 in conflict, 0 unknown, 0 not attempted.
 """
     )
+
+
+def test_two_ids_that_are_recorded_are_both_offered() -> None:
+    first = Entry("audio", "a", Status.CREATED, persona_id="id-1")
+    second = Entry("audio", "a", Status.CREATED, persona_id="id-2")
+    entry = replace(second, rivals=(first, second), status=Status.CONFLICT, persona_id=None)
+    action = Action(ActionKind.CONFLICT, "a", "audio", entry=entry)
+    text = render_account(Account("r", (PersonaResult(action, Result.CONFLICT, entry),)))
+    assert text.startswith("In conflict: more than one ID is recorded for one audio.\n")
+    for persona_id in ("id-1", "id-2"):
+        assert f"    personasync import a {persona_id} --force\n" in text
 
 
 def test_what_is_recorded_and_still_worth_a_look() -> None:
