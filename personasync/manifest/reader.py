@@ -23,6 +23,7 @@ from personasync.manifest.values import (
     TAGGED,
     Map,
     Odd,
+    Oddity,
     Span,
     Value,
     kind_of,
@@ -313,6 +314,8 @@ class _Builder:
             message, hint = "a key is missing before the colon", "write the key before the colon"
             if event.value:
                 message = f"a key must be text, but YAML reads {event.value} as {kind_of(value)}"
+                if isinstance(value, Odd) and value.oddity is Oddity.YAML_1_2:
+                    message = f"some YAML readers take the key {event.value} for a number"
                 hint = f'quote it: "{event.value}":'
         self._problem("key-not-text", event, message, hint=hint)
 

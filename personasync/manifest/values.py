@@ -17,6 +17,7 @@ class Oddity(StrEnum):
     OCTAL = "an octal number"
     BINARY = "a binary number"
     GROUPED = "a number with underscores"
+    YAML_1_2 = "a number in YAML 1.2"
     NOT_FINITE = "an infinite or undefined number"
     TOO_LARGE = "a number too large to be meant"
     BROKEN = "a value already reported"
@@ -83,6 +84,7 @@ _PLAIN: Final = re.compile(
                 | \.[0-9][0-9_]*(?:[eE][-+][0-9]+)? )
     | (?P<base60> [-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*
                 | [-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+ )
+    | (?P<yaml12> 0o[0-7]+ | [-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)? )
     | (?P<notfinite> [-+]?\.(?:inf|Inf|INF) | \.(?:nan|NaN|NAN) )
     | (?P<date>   [0-9]{4}-[0-9]{2}-[0-9]{2}
                 | [0-9]{4}-[0-9]{1,2}-[0-9]{1,2} (?:[Tt]|[ \t]+) [0-9]{1,2}:[0-9]{2}:[0-9]{2}
@@ -115,6 +117,9 @@ def resolve_plain(text: str) -> Value:
         return Odd(Oddity.DATE, text)
     if kind == "notfinite":
         return Odd(Oddity.NOT_FINITE, text)
+    if kind == "yaml12":  # text to YAML 1.1, which is what is read here, and a number to editors
+        number = int(text[2:], 8) if text.startswith("0o") else float(text)
+        return Odd(Oddity.YAML_1_2, text, number if abs(number) < _LARGEST else None)
     return _number(str(kind), text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -15,7 +16,6 @@ from personasync.manifest.texts import in_quotes
 from personasync.manifest.values import BROKEN, Map, Odd, Oddity, Value, kind_of
 from personasync.model.diagnostics import Diagnostic, Place, Severity
 from personasync.model.spelling import cut
-from personasync.model.units import parse_duration
 
 Path = tuple[str | int, ...]
 
@@ -259,6 +259,8 @@ def _not_text(path: Path, value: Value, place: Place) -> Diagnostic:
             hint = hint.rstrip()
         return _error("wrong-type", f"{name} must be text, not {kind_of(value)}", place, hint)
     message = f"{name} must be text, but YAML reads this as {kind_of(value)}"
+    if isinstance(value, Odd) and value.oddity is Oddity.YAML_1_2:
+        message = f"{name} must be text, but some YAML readers take this for a number"
     return _error("not-text", message, place, _RATE if path[-1] == "rateLimit" else _QUOTE)
 
 
@@ -283,44 +285,72 @@ def _not_a_number(path: Path, value: Value, place: Place) -> Diagnostic:
     name = dotted(path)
     if isinstance(value, Odd):
         return _odd_number(name, wanted, value, place)
-    if isinstance(value, str):
-        hint = f"write {example}" if (example := _as_number(value)) else None
-        return _error(
-            "not-a-number", f"{name} must be {wanted}, not {_described(value)}", place, hint
-        )
-    return _error("not-a-number", f"{name} must be {wanted}, not {_described(value)}", place)
+    hint = None
+    if isinstance(value, str) and (meant := meant_number(value, str(path[-1]))) is not None:
+        hint = f"write {meant}"
+        if normalize("NFKC", value).strip() == meant:
+            hint += " without quotes" if value.isascii() else ", in ordinary digits"
+        elif _CLOCK.fullmatch(value.strip()):
+            hint += " if you mean minutes and seconds: the API counts seconds"
+        elif "vocal" in str(path[-1]):
+            hint += ": the API counts seconds"
+    return _error("not-a-number", f"{name} must be {wanted}, not {_described(value)}", place, hint)
 
 
-def _as_number(text: str) -> str | None:
-    """Return the number that a text such as ``30s`` or ``1e1`` was meant as."""
-    text = text.strip()
-    try:
-        number = (
-            float(text) if re.fullmatch(r"[0-9.]+([eE][0-9]+)?", text) else parse_duration(text)
-        )
-    except ValueError:
+_CLOCK: Final = re.compile(r"(?:(\d{1,2}):)?(\d{1,3}):(\d{1,2}(?:[.,]\d{1,3})?)")
+_SPAN: Final = re.compile(
+    r"(?:PT)?(?:(\d+(?:[.,]\d+)?)\s*(?:m|min|mins|minutes?)[\s,]*)?"
+    r"(?:(\d+(?:[.,]\d+)?)\s*(?:s|secs?|seconds?|\"|″)?)?\.?",
+    re.IGNORECASE,
+)
+_SHORTENED: Final = re.compile(r"[0-9.]+(?:e[0-9]+)?", re.IGNORECASE)
+
+
+def meant_number(text: str, field: str) -> str | None:
+    """Return the number, as it is written, that a text such as ``0:30`` or ``30 s`` means."""
+    text = normalize("NFKC", text).strip()
+    seconds = field.startswith("vocal")
+    number: float | None = None
+    if _SHORTENED.fullmatch(text):
+        with contextlib.suppress(ValueError):
+            number = float(text)
+    elif seconds and (clock := _CLOCK.fullmatch(text)):
+        hours, minutes, rest = clock.groups()
+        number = int(hours or 0) * 3600 + int(minutes) * 60 + _decimal(rest)
+    elif seconds and (span := _SPAN.fullmatch(text)) and any(span.groups()):
+        number = _decimal(span[1] or "0") * 60 + _decimal(span[2] or "0")
+    if number is None or not _may_be(field, number):
         return None
-    return f"{number:g} without quotes" if re.fullmatch("[0-9.]+", text) else f"{number:g}"
+    return f"{number:.6f}".rstrip("0").rstrip(".")
+
+
+def _decimal(text: str) -> float:
+    return float(text.replace(",", "."))
+
+
+def _may_be(field: str, number: float) -> bool:
+    """Whether the schema takes a number as the value of a field."""
+    definitions = load_schema("manifest")["definitions"]
+    rule = definitions.get(field) or definitions["settings"]["properties"][field]
+    if rule["type"] == "integer" and not number.is_integer():
+        return False
+    return bool(rule["minimum"] <= number <= rule.get("maximum", 10**9))
 
 
 def _odd_number(name: str, wanted: str, value: Odd, place: Place) -> Diagnostic:
-    text = cut(value.text)
-    if value.oddity is Oddity.TOO_LARGE:
+    text, field = cut(value.text), name.rpartition(".")[2]
+    number = value.meaning
+    if value.oddity is Oddity.TOO_LARGE or (value.oddity is Oddity.YAML_1_2 and number is None):
         return _error("odd-number", f"{name} is too large a number", place)
-    number = f"{value.meaning:g}" if value.meaning is not None else ""
-    message, hint = f"{name} must be {wanted}, not {value.oddity}", None
-    if value.oddity is Oddity.BASE_60:
-        message = f"{name}: some YAML readers take {text} for {number}, others for text"
-        hint = f"write {number}"
-        if name.endswith(("vocalStart", "vocalEnd")):
-            hint += " if you mean minutes and seconds: the API counts seconds"
-    elif value.oddity is Oddity.OCTAL:
-        plain = text.replace("_", "").lstrip("+-0") or "0"
-        message = f"{name}: some YAML readers take {text} for {number}, others for {plain}"
-        hint = f"write {plain}" if plain != number else f"write {number}"
-    elif value.meaning is not None:
-        message = f"{name}: some YAML readers take {text} for {number}, others for text"
-        hint = f"write {number}"
+    if number is None:
+        return _error("odd-number", f"{name} must be {wanted}, not {value.oddity}", place)
+    others, hint = "text", f"write {number:g}" if _may_be(field, float(number)) else None
+    if value.oddity is Oddity.OCTAL:
+        others = text.replace("_", "").lstrip("+-0") or "0"
+        hint = f"write {others}" if _may_be(field, float(others)) else hint
+    elif value.oddity is Oddity.BASE_60 and field.startswith("vocal") and hint is not None:
+        hint += " if you mean minutes and seconds: the API counts seconds"
+    message = f"{name}: some YAML readers take {text} for {number:g}, others for {others}"
     return _error("odd-number", message, place, hint)
 
 
