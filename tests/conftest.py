@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -56,15 +57,15 @@ def _guard(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
     connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
     lookup = socket.getaddrinfo
 
-    def guarded_lookup(host: object, *args: object, **options: object) -> object:
+    def guarded_lookup(host: Any, *args: Any, **options: Any) -> Any:
         _refuse_the_world((host or "localhost",))
         return lookup(host, *args, **options)
 
-    def guarded(self: socket.socket, address: object) -> None:
+    def guarded(self: socket.socket, address: Any) -> None:
         _refuse_the_world(address)
         connect(self, address)
 
-    def guarded_ex(self: socket.socket, address: object) -> int:
+    def guarded_ex(self: socket.socket, address: Any) -> int:
         _refuse_the_world(address)
         return connect_ex(self, address)
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
+import sys
 from pathlib import Path
 
 
@@ -56,7 +57,7 @@ def _write_new(path: Path, data: bytes, mode: int | None) -> None:
     path.unlink(missing_ok=True)  # what a killed run left
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        if mode is not None and os.name != "nt":
+        if mode is not None and sys.platform != "win32":
             os.fchmod(descriptor, mode)
         write_all(descriptor, data)
         os.fsync(descriptor)

@@ -158,10 +158,15 @@ def _keep_in(folder: Path, name: str, data: bytes) -> str:
     raise OSError(errno.EIO, "no rescue file can be written", str(folder))
 
 
+def _last_byte(descriptor: int, end: int) -> bytes:
+    os.lseek(descriptor, end - 1, os.SEEK_SET)  # pread is not everywhere
+    return os.read(descriptor, 1)
+
+
 def _append(descriptor: int, data: bytes) -> None:
     try:
         end = os.fstat(descriptor).st_size
-        if end and os.pread(descriptor, 1, end - 1) != b"\n":
+        if end and _last_byte(descriptor, end) != b"\n":
             raise OSError(errno.EIO, "it ends in half a line, which another must not join")
         try:
             write_all(descriptor, data)

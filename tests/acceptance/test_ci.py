@@ -164,7 +164,6 @@ def test_what_was_approved_is_applied_or_nothing(shared: GitHub, sandbox: Sandbo
     )
     assert sandbox.statistics().requests == 2
     job = shared.dispatch()
-    assert job is not None
     assert job.ok
     assert "Apply" not in [step.name for step in job.steps], "there is nothing to approve"
 
@@ -191,13 +190,11 @@ def test_a_newer_run_replaces_those_that_wait_for_an_approval(shared: GitHub) ->
 def test_drift_is_red_and_none_is_green(shared: GitHub) -> None:
     merged(shared, manifest_text(range(1)))
     job = shared.dispatch("personas-drift")
-    assert job is not None
     assert job.ok, job.log
     clone = look(shared)
     propose(clone, "more", manifest_text(range(2)))
     merge(clone, "more")
     job = shared.dispatch("personas-drift")
-    assert job is not None
     assert job.step("Plan").outcome == "failure"
 
 
@@ -286,7 +283,6 @@ def test_nothing_to_apply_is_nothing_to_commit(github: GitHub) -> None:
     merged(github, manifest_text(range(1)))
     before = github.head()
     job = github.dispatch()
-    assert job is not None
     assert job.ok, job.log
     assert github.head() == before
 
@@ -314,7 +310,7 @@ def test_a_cancelled_job_ends_in_order_and_commits_what_it_made(
 
 
 def test_main_that_moved_meanwhile_gets_both(github: GitHub, sandbox: Sandbox) -> None:
-    pushed = []
+    pushed: list[bool] = []
 
     def once() -> bool:
         if sandbox.statistics().made and not pushed:
@@ -333,7 +329,7 @@ def test_a_state_that_somebody_added_to_meanwhile_keeps_both(
     github: GitHub, sandbox: Sandbox
 ) -> None:
     merged(github, manifest_text(range(1)))
-    done = []
+    done: list[bool] = []
 
     def once() -> bool:
         if sandbox.statistics().made > 1 and not done:
@@ -360,7 +356,6 @@ def test_the_manifest_may_lie_in_a_folder(github: GitHub, sandbox: Sandbox) -> N
     assert state_on(github, path=f"voices/{STATE}") == made(sandbox)
     assert len(made(sandbox)) == 5
     job = github.dispatch()
-    assert job is not None
     assert job.ok, job.log
     assert sandbox.statistics().requests == 5
 
@@ -379,7 +374,6 @@ def test_a_main_that_takes_no_push_loses_no_id_and_the_next_run_knows_them(
     assert state_on(github) == {}
 
     drift = github.dispatch("personas-drift")
-    assert drift is not None
     assert (
         f"the branch {branch} holds IDs that main does not have" in drift.step("Leftovers").output
     )

@@ -31,7 +31,7 @@ def locked(path: Path) -> dict[str, str]:
     text = re.sub(r"^#.*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     found = {}
     for entry in re.split(r"(?<!\\)\n", text.strip()):
-        name, version = re.match(r"([\w.-]+)==(\S+)", entry).groups()
+        name, version = re.findall(r"^([\w.-]+)==(\S+)", entry)[0]
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), name
         found[name] = version
     return found
@@ -55,7 +55,7 @@ def test_the_lock_has_all_that_is_needed_at_run_time_and_to_build() -> None:
     ]
     lock = locked(LOCK)
     for requirement in needed:
-        name, lowest = re.match(r"([\w.-]+)(?:\[\w+\])?>=([\w.]+)", requirement).groups()
+        name, lowest = re.findall(r"^([\w.-]+)(?:\[\w+\])?>=([\w.]+)", requirement)[0]
         assert numbers(lock[normal(name)]) >= numbers(lowest), requirement
 
 
@@ -137,10 +137,10 @@ def test_the_steps_that_build_the_container_build_it(tmp_path: Path, tool: Tool)
 
 def may_make_a_process_namespace() -> bool:
     unshare = shutil.which("unshare")
-    tried = unshare and subprocess.run(
-        [unshare, "--pid", "--fork", "true"], capture_output=True, check=False
+    command = [str(unshare), "--pid", "--fork", "true"]
+    return (
+        bool(unshare) and subprocess.run(command, capture_output=True, check=False).returncode == 0
     )
-    return bool(tried) and tried.returncode == 0
 
 
 @pytest.mark.skipif(

@@ -75,7 +75,11 @@ def api(serve: Callable[..., Sandbox]) -> Sandbox:
 
 def bodies(sandbox: Sandbox) -> list[dict[str, Any]]:
     """Return the bodies received, by ``audioId``."""
-    received = [json.loads(request.body) for request in sandbox.received()]
+    received = [
+        json.loads(request.body)
+        for request in sandbox.received()
+        if isinstance(request.body, bytes)
+    ]
     return sorted(received, key=lambda body: str(body["audioId"]))
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -834,7 +835,7 @@ def test_edits_wait_for_the_lock_and_reads_do_not(tool: Tool, api: Sandbox) -> N
     )
     with FileStateLog(tool.folder / STATE, api=None).lock():
         for edit in edits:
-            held = edited_by_one_append(tool, lambda edit=edit: tool(*edit), lines=0)
+            held = edited_by_one_append(tool, partial(tool, *edit), lines=0)
             assert (held.code, held.stdout) == (4, "")
             assert "another run holds the state" in held.stderr
         assert tool("output", "neon").stdout == f"{known}\n"

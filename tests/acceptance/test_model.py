@@ -240,7 +240,7 @@ class Life(RuleBasedStateMachine):
     @rule(picks=PICKS)
     def edit_the_manifest(self, picks: tuple[int, int, int]) -> None:
         which, *how = picks
-        edits = [self.add, self.add] if self.free_keys() else []
+        edits: list[Any] = [self.add, self.add] if self.free_keys() else []
         if self.manifest:
             edits += [self.edit, self.rename, self.use_another_audio, self.remove, self.give_an_id]
         pick(which, edits)(*how)
@@ -509,15 +509,16 @@ class Life(RuleBasedStateMachine):
         assert found == self.outputs()
 
 
+LIFE: Any = Life.TestCase
 _COMMON: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
 @pytest.mark.timeout(600)
-class TestSomeLives(Life.TestCase):  # type: ignore[name-defined, misc]
+class TestSomeLives(LIFE):  # type: ignore[misc]
     settings = settings(max_examples=10, stateful_step_count=20, **_COMMON)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-class TestManyLives(Life.TestCase):  # type: ignore[name-defined, misc]
+class TestManyLives(LIFE):  # type: ignore[misc]
     settings = settings(max_examples=10, stateful_step_count=30, **_COMMON)

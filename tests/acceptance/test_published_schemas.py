@@ -92,7 +92,8 @@ def test_every_kind_of_event_follows_its_schema(bad_day: Callable[..., Tool]) ->
     told = [json.loads(line) for line in lines]
     for event in told:
         check("events", event)
-    kinds = set(validator("events").schema["properties"]["event"]["enum"])
+    schema: Any = validator("events").schema
+    kinds = set(schema["properties"]["event"]["enum"])
     assert {event["event"] for event in told} == kinds
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -251,8 +252,12 @@ def test_eight_applies_at_once_four_of_which_take_the_lock_by_force(
         assert tool("state", "init").code == 0
         heeding = [tool.start(*APPLY, "--lock-timeout=5m", "--parallelism=2") for _ in range(4)]
         forcing = []
+
+        def has_more(count: int) -> bool:
+            return sandbox.statistics().made > count
+
         for turn in range(4):
-            wait_for(lambda turn=turn: sandbox.statistics().made > 5 * turn, "a persona")
+            wait_for(partial(has_more, 5 * turn), "a persona")
             tool("state", "unlock", "--auto-approve")
             forcing.append(tool.start(*APPLY, "--lock-timeout=5m", "--parallelism=2"))
         ended = [(run, *run.communicate(timeout=300)) for run in (*heeding, *forcing)]
@@ -320,7 +325,7 @@ def kill(tool: Tool, place: Place, server: S3, at: int, *, after: bool) -> bool:
         assert tool(*APPLY).code == 0
         assert recorded(tool) == made(sandbox)
         assert tool("state", "verify").code == 0
-        return started.returncode == -signal.SIGKILL
+        return bool(started.returncode == -signal.SIGKILL)
 
 
 @pytest.mark.slow

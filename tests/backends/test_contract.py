@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.backends.conftest import Place
 NASTY = 'quote " backslash \\ line\nbreak \t tab \u2028 \U0001f600 é \x00 end'
 
 
-def entry(number: int, persona_id: str | None = None, **fields: object) -> Entry:
+def entry(number: int, persona_id: str | None = None, **fields: Any) -> Entry:
     """Return an entry: created where it has an ID, else pending."""
     status = Status.CREATED if persona_id else Status.PENDING
     return Entry(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 
@@ -138,10 +139,11 @@ def test_a_fault_at_any_put_of_the_lease(
 
     log, _proxy = through(choose)
     assert isinstance(log, SharedLog)
+    store: Any = log.store
     with log.lock():
         log.append([entry(1, "id-1")])
-        log.store.renew()
-        log.store.renew()
+        store.renew()
+        store.renew()
         log.append([entry(2, "id-2")])
     with begun.open().lock():
         pass
@@ -170,12 +172,13 @@ def test_a_third_of_all_puts_broken(
 
     log, proxy = through(choose)
     assert isinstance(log, SharedLog)
+    store: Any = log.store
     with log.lock():
         for number in range(30):
             log.append([entry(number, f"id-{number}")])
             if number % 7 == 0:
                 with suppress(BucketError):
-                    log.store.renew()
+                    store.renew()
     assert len(proxy.going_wrong) > 5
     with begun.open().lock():
         pass

@@ -75,7 +75,7 @@ def _run(command: Command, stderr: int) -> Run:
         stdout=subprocess.PIPE,
         stderr=stderr,
     )
-    with process.stdout as stdout:  # type: ignore[union-attr]  # it is a pipe
+    with process.stdout as stdout:
         said = stdout.read()
     written = _written(process.pid, len(said))
     _, status, usage = os.wait4(process.pid, 0)

@@ -120,7 +120,7 @@ class Workbench:
             text=True,
         ) as process:
             try:
-                yield process.stdout.readline().strip()  # type: ignore[union-attr]
+                yield process.stdout.readline().strip()
             finally:
                 process.terminate()
 

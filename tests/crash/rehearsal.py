@@ -100,7 +100,7 @@ class Rehearsal:
         timeout: float = 60,
     ) -> int:
         """Run ``apply``, and remember every ID that it printed."""
-        tracer = [STRACE, "-f", "-qq", "-o", str(self.tool.folder / "trace.txt"), *strace]
+        tracer = [str(STRACE), "-f", "-qq", "-o", str(self.tool.folder / "trace.txt"), *strace]
         command = [
             *(tracer if strace else []),
             sys.executable,

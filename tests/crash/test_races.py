@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -41,7 +43,7 @@ def test_runs_that_wait_take_their_turn(tool: Tool) -> None:
     tool.manifest(10)
     with Sandbox(SandboxConfig(latency=0.05)) as sandbox:
         with FileStateLog(tool.folder / "personas.state.jsonl", api=None).lock():
-            waiting = {"env": environment(sandbox), "bufsize": 0}
+            waiting: dict[str, Any] = {"env": environment(sandbox), "bufsize": 0}
             runs = [tool.start(*APPLY, "--lock-timeout=5m", **waiting) for _ in range(4)]
             for run in runs:
                 said = run.stderr.readline().decode()
@@ -76,8 +78,12 @@ def test_plan_and_output_read_while_an_apply_writes(tool: Tool) -> None:
     with Sandbox() as sandbox, answers_held() as held:
         writer = tool.start(*APPLY, "--parallelism=2", env=environment(sandbox))
         seen = []
+
+        def has_made(count: int) -> bool:
+            return sandbox.statistics().made == count
+
         for step in range(10):  # five more are written while both read
-            wait_for(lambda step=step: sandbox.statistics().made == 5 * step + 2, "a request")
+            wait_for(partial(has_made, 5 * step + 2), "a request")
             held.let(5)
             plan = tool("plan", "--format=json", env=environment(sandbox))
             output = tool("output", "--format=json", env=environment(sandbox))

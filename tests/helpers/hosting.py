@@ -251,9 +251,11 @@ class GitHub(Host):
         """Run what a push to ``main`` starts; ``before`` is the commit that it was at."""
         return self._start("push", "main", self._changed(before, "main"), {}, **options)
 
-    def dispatch(self, workflow: str = "personas-apply", **options: Any) -> Job | None:
+    def dispatch(self, workflow: str = "personas-apply", **options: Any) -> Job:
         """Run a workflow by hand on ``main``."""
-        return self._start("workflow_dispatch", "main", [], {}, only=workflow, **options)
+        job = self._start("workflow_dispatch", "main", [], {}, only=workflow, **options)
+        assert job is not None
+        return job
 
     def head(self, branch: str = "main") -> str:
         return self._git("rev-parse", branch).strip()

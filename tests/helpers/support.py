@@ -55,7 +55,9 @@ class Tool:
             **self.environment,
         }
 
-    def start(self, *args: str, env: Mapping[str, str] | None = None, **options: Any) -> Any:
+    def start(
+        self, *args: str, env: Mapping[str, str] | None = None, **options: Any
+    ) -> subprocess.Popen[bytes]:
         """Start the command and return its process."""
         options = {
             "stdin": subprocess.DEVNULL,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from personasync.model.answer import KeptAnswer
 from personasync.model.outcome import Outcome, Unclear
 
@@ -19,7 +21,7 @@ def body_of(outcome: Outcome) -> str:
     return answer.body if answer else ""
 
 
-def plainly(outcome: Outcome) -> object:
+def plainly(outcome: Outcome) -> Any:
     """Return an outcome without what else is known of its answer, for a comparison."""
     fields = ("persona_id", "from_conflict", "code", "message", "reason", "retry_after", "status")
     shown = tuple(getattr(outcome, name, None) for name in (*fields, "stops_run"))

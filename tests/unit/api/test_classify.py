@@ -225,7 +225,7 @@ def test_a_code_that_is_none_is_never_a_success(code: object) -> None:
     text = body(code, "why", PERSONA)
     said = classified(text)
     assert plainly(said) == plainly(unclear("the answer's code cannot be one", 200, text))
-    assert said.answer.shown_ids == ("a1b2c3d4",)  # type: ignore[union-attr]
+    assert said.answer.shown_ids == ("a1b2c3d4",)
 
 
 @pytest.mark.parametrize("code", NO_CODES, ids=lambda code: str(code)[:20])
@@ -266,7 +266,7 @@ def test_a_success_without_an_id_is_unclear(data: object) -> None:
     reason = "the answer says success, but holds no personaId"
     said = classified(text)
     assert plainly(said) == plainly(unclear(reason, 200, text))
-    assert said.answer.shown_ids == ()  # type: ignore[union-attr]
+    assert said.answer.shown_ids == ()
 
 
 def test_a_success_without_data_is_unclear() -> None:

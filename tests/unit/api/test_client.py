@@ -16,6 +16,7 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -73,7 +74,7 @@ def api(url: str, *, connect: float = 60.0, read: float = 60.0, key: str = KEY) 
     return HttpApi(url, ApiKey(key), connect_timeout=connect, read_timeout=read)
 
 
-def outcome_of(*behaviours: Behaviour, **options: float) -> Outcome:
+def outcome_of(*behaviours: Behaviour, **options: Any) -> Outcome:
     with NastyServer(*behaviours) as server:
         outcome = api(server.url, **options).create(REQUEST)
         assert len(server.requests) <= 1, "one call is one request"
@@ -251,9 +252,7 @@ def test_an_answer_that_is_cut_off_is_unclear_and_kept(data: bytes, reason: str)
     ],
 )
 @pytest.mark.parametrize("end", [raw, cut_off])
-def test_an_id_that_arrived_whole_counts_whatever_became_of_the_rest(
-    data: bytes, end: type
-) -> None:
+def test_an_id_that_arrived_whole_counts_whatever_became_of_the_rest(data: bytes, end: Any) -> None:
     assert plainly(outcome_of(end(data)))[:2] == plainly(Created("a1b2"))[:2]
 
 

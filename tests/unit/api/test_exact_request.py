@@ -28,7 +28,7 @@ def test_the_request_is_the_contracts_and_nothing_more() -> None:
     assert call.request.headers["Authorization"] == "Bearer secret"
     assert call.request.headers["Content-Type"] == "application/json"
     assert call.request.headers["User-Agent"].startswith("personasync/")
-    assert json.loads(call.request.body) == {
+    assert json.loads(call.request.body or "") == {
         "taskId": "t",
         "audioId": "a",
         "name": "Nana ☾",

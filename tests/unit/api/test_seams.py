@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import inspect
+from typing import Any
 
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, PoolManager, ProxyManager
@@ -16,13 +17,16 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 LOOK_AT = "personasync/api/transport.py relies on it"
 
 
+TUNNEL: Any = vars(http.client.HTTPConnection)["_tunnel"]
+
+
 def test_a_connection_reads_its_answers_with_its_response_class() -> None:
     """The answer is read by ``_Answer``, the word of a proxy by ``_TunnelResponse``."""
     assert HTTPConnection.response_class is http.client.HTTPResponse, LOOK_AT
     source = inspect.getsource(http.client.HTTPConnection.getresponse)
     assert "self.response_class(self.sock" in source, LOOK_AT
     assert "response.begin()" in source, LOOK_AT
-    assert "self.response_class(" in inspect.getsource(http.client.HTTPConnection._tunnel), LOOK_AT
+    assert "self.response_class(" in inspect.getsource(TUNNEL), LOOK_AT
     assert "httplib_response = super().getresponse()" in inspect.getsource(
         HTTPConnection.getresponse
     ), LOOK_AT

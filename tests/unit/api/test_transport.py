@@ -468,7 +468,7 @@ def test_a_proxy_that_cannot_be_one_is_refused_and_not_shown(
     assert caught.value.message == (
         "the environment names a proxy that cannot be one, or that is not HTTP"
     )
-    assert "hunter2" not in (caught.value.hint or "")
+    assert "hunter2" not in str(caught.value.hint)
 
 
 # .netrc

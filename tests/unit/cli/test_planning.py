@@ -53,11 +53,11 @@ def test_outputs_of_their_own_are_fine(cli: Cli) -> None:
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    write_text(tmp_path / "plan.json", "text \udc80\n")
+    write_text(str(tmp_path / "plan.json"), "text \udc80\n")
     assert (tmp_path / "plan.json").read_bytes() == b"text \\udc80\n"
-    write_text(Path("/dev/null"), "text")
+    write_text("/dev/null", "text")
     with pytest.raises(PersonasyncError, match=r"cannot write .*missing"):
-        write_text(tmp_path / "missing" / "plan.json", "text")
+        write_text(str(tmp_path / "missing" / "plan.json"), "text")
 
 
 def test_a_step_summary_is_appended_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -191,7 +192,7 @@ def test_the_time_left_knows_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     now[0] = 1.0
     for rate, count in counts.items():
         for number in range(20):
-            about = {"key": f"k{number}", "audio_id": f"a{number}"}
+            about: dict[str, Any] = {"key": f"k{number}", "audio_id": f"a{number}"}
             count.hear(Event(EventKind.CREATE_START, AT, "r", **about))
             assert count.hear(Event(EventKind.CREATE_DONE, AT, "r", **about)), rate
     assert counts[None].words() == "0 in flight, 1s elapsed, about 2s left"

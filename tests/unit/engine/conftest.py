@@ -64,7 +64,7 @@ def ending(monkeypatch):
 @pytest.fixture
 def answered(monkeypatch):
     """An event for each audio: its answer is in the mailbox."""
-    events = defaultdict(threading.Event)
+    events: defaultdict[str, threading.Event] = defaultdict(threading.Event)
     made = Mailbox.__init__
 
     def noticing(self):

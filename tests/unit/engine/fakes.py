@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -114,7 +114,7 @@ class ScriptedApi:
 
     def __init__(
         self,
-        script: dict[str, Sequence[Outcome | Callable[[], Outcome]]] | None = None,
+        script: Mapping[str, Sequence[Outcome | Callable[[], Outcome]]] | None = None,
         *,
         journal: list[Any] | None = None,
         latency: float = 0.0,
@@ -182,7 +182,7 @@ class Ran:
 
 def run(
     personas: int | Iterable[Persona],
-    script: dict[str, Sequence[Any]] | None = None,
+    script: Mapping[str, Sequence[Any]] | None = None,
     entries: Sequence[Entry] = (),
     *,
     fails: Callable[[Entry], bool | Exception] = lambda _entry: False,

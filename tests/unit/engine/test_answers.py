@@ -114,7 +114,7 @@ class TestTheRunEnds:
         ran = run(9, {"a-1": [Unclear("time-out"), Conflict(409, "exists")]}, parallelism=1)
         assert ran.api.asked == ["a-1", "a-1"]
         assert ran.rows["p-1"] == "conflict"
-        assert "'p-1'" in ran.account.stopped
+        assert "'p-1'" in str(ran.account.stopped)
         assert "read_timeout" in str(ran.account.next_step)
         assert ran.account.exit_code == 3
 
@@ -155,7 +155,7 @@ class TestTheRunEnds:
         ran = run(19, script, parallelism=1)
         assert len(ran.api.asked) == 5
         assert ran.account.exit_code == 1
-        assert "same refusal" in ran.account.stopped
+        assert "same refusal" in str(ran.account.stopped)
 
 
 class TestLikeness:

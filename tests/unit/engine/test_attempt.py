@@ -13,8 +13,8 @@ from personasync.model.answer import KeptAnswer
 from personasync.model.outcome import Conflict, Created, NotSent, Refused, Throttled, Unclear
 from personasync.plan.compute import Action, ActionKind
 from personasync.state import Status
+from personasync.state.entry import Entry
 from tests.unit.engine.fakes import persona
-from tests.unit.state.samples import Entry
 
 AT = "2026-11-26T03:00:00Z"
 UNCLEAR = Unclear("reset", 502, KeptAnswer.of_text("<html>"))

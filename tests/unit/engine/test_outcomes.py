@@ -12,8 +12,8 @@ from personasync.engine.run import Mailbox, Workers
 from personasync.model.answer import KeptAnswer
 from personasync.model.outcome import Conflict, Created, NotSent, Refused, Throttled, Unclear
 from personasync.state import Status
+from personasync.state.entry import Entry
 from tests.unit.engine.fakes import persona, run
-from tests.unit.state.samples import Entry
 
 GARBAGE = Unclear("the answer is not a JSON object", 200, KeptAnswer.of_text("<html>"))
 

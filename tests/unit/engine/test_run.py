@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,8 +21,8 @@ from personasync.model.errors import StateWriteError
 from personasync.model.outcome import Created, NotSent, Refused, Throttled, Unclear
 from personasync.model.units import Rate
 from personasync.state import FileStateLog, Origin, Status, load_state
+from personasync.state.entry import Entry
 from tests.unit.engine.fakes import API, LONG, MemoryLog, Ran, ScriptedApi, persona, plan_of, run
-from tests.unit.state.samples import Entry
 
 UNANSWERED = Unclear("no whole answer within 60s")
 
@@ -524,7 +525,7 @@ class TestPaceOfARun:
                 super().append(entries)
 
         monkeypatch.setattr(Mailbox, "now", lambda _self: time.monotonic() + late[0])
-        journal = []
+        journal: list[Any] = []
         api = ScriptedApi(journal=journal)
         Ran(plan_of(2), SlowLog(journal=journal), api, rate=Rate(1, 0.25), parallelism=2)
         assert api.asked == ["a-1", "a-2"]
@@ -571,7 +572,7 @@ class TestPaceOfARun:
             throttled.append(time.monotonic())
             return Throttled(429, "", 0.4)
 
-        journal = []
+        journal: list[Any] = []
         api = ScriptedApi({"a-1": [throttle]}, journal=journal)
         Ran(plan_of(3), SlowLog(journal=journal), api, parallelism=2)
         assert len(api.times) == 4
@@ -619,7 +620,7 @@ class TestPaceOfARun:
             return Refused(401, "no", stops_run=True)
 
         before = [known(3, status=Status.PENDING)] if resumed else []
-        journal = []
+        journal: list[Any] = []
         log = SlowLog(before, journal=journal)
         api = ScriptedApi({"a-1": [refuse]}, journal=journal)
         ran = Ran(plan_of(3, before), log, api, parallelism=2)
@@ -682,7 +683,7 @@ class TestSignals:
                     os.kill(os.getpid(), signal.SIGTERM)
                     ending.begun.wait(LONG)
 
-        journal = []
+        journal: list[Any] = []
         api = ScriptedApi(journal=journal)
         ran = Ran(plan_of(9), SlowLog(journal=journal), api, parallelism=1, handle_signals=True)
         assert ran.rows["p-1"] == "created"
@@ -793,7 +794,7 @@ class TestSignals:
             if event.kind == "stopping":
                 said.set()
 
-        events = []
+        events: list[Any] = []
         run(9, {"a-1": [interrupt]}, parallelism=1, handle_signals=True, listener=listen)
         [stopping] = [event for event in events if event.kind == "stopping"]
         assert stopping.reason == "interrupted by SIGTERM"
@@ -818,7 +819,7 @@ class TestSignals:
             return Created("id-a-2")
 
         monkeypatch.setattr(sys.modules["personasync.engine.run"], "_LAST_WORDS_SECONDS", 0.2)
-        journal = []
+        journal: list[Any] = []
         api = ScriptedApi({"a-2": [answer_later]}, journal=journal, together=2)
         ran = Ran(plan_of(2), Hanging(journal=journal), api, handle_signals=True, parallelism=2)
         release.set()
@@ -859,7 +860,7 @@ class TestSignals:
                 super().append(entries)
 
         monkeypatch.setattr(sys.modules["personasync.engine.run"], "_LAST_WORDS_SECONDS", LONG)
-        journal = []
+        journal: list[Any] = []
         api = ScriptedApi(journal=journal)
         ran = Ran(plan_of(3), SlowLog(journal=journal), api, parallelism=1, handle_signals=True)
         assert ran.account.abandoned

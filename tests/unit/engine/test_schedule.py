@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -36,7 +37,9 @@ def allowance(rate):
 def simulate(rate, requests):
     """Send requests one after another as the window lets them; return when each left, came to
     the API, and was answered."""
-    window, now, answers, left = Window(rate), 0.0, [], []
+    window, now = Window(rate), 0.0
+    answers: list[Any] = []
+    left: list[Any] = []
     for number, (gap, writing, share, latency) in enumerate(requests):
         now += gap
         while True:

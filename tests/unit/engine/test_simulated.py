@@ -11,6 +11,7 @@ import heapq
 import itertools
 import math
 from collections import deque
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,6 +59,8 @@ lives = st.lists(st.tuples(outcomes, st.floats(0.01, 40.0)), max_size=5)
 
 class SimulatedWorld:
     """Time that passes only as it is waited for, and answers that come in it."""
+
+    log: Any
 
     def __init__(self, lives, halts):
         self.time = 0.0
@@ -123,7 +126,7 @@ def conduct(lives, *, parallelism=3, rate=None, fails=(), halts=(), entries=()):
         if isinstance(message, KnownTold):
             world.put(world.time, Go())
         if isinstance(message, Event) and message.kind is EventKind.CREATE_DONE:
-            held = log.folded()[message.audio_id].persona_id == message.persona_id
+            held = log.folded()[str(message.audio_id)].persona_id == message.persona_id
             assert held or message.rescued is not None, "told before it was durable"
         told.append(message)
 

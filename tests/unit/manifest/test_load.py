@@ -252,7 +252,9 @@ class TestFiles:
 
     def test_one_path_by_itself(self) -> None:
         write("a.yaml")
-        assert load_manifest("a.yaml") == load_manifest(Path("a.yaml")) == load_manifest(["a.yaml"])
+        assert (
+            load_manifest("a.yaml") == load_manifest([Path("a.yaml")]) == load_manifest(["a.yaml"])
+        )
 
     def test_no_path_at_all(self) -> None:
         assert codes() == ["no-manifest"]

@@ -446,7 +446,7 @@ def test_an_edit_with_a_digest_of_its_own_is_refused(
     assert not isinstance(raised.value, StalePlanError)
 
 
-EMPTY = {**{kind.value: 0 for kind in ActionKind}, "leftOut": 0}
+EMPTY: dict[str, int] = {**{kind.value: 0 for kind in ActionKind}, "leftOut": 0}
 
 
 @given(plans())

@@ -8,7 +8,6 @@ import stat
 
 import pytest
 
-from personasync.state import durable as files
 from personasync.state.durable import replace_file, sync_folder, write_all
 
 
@@ -151,6 +150,6 @@ def test_a_folder_whose_sync_fails_is_an_error(old, monkeypatch):
 
 
 def test_where_folders_cannot_be_opened_none_is_synced(tmp_path, monkeypatch):
-    monkeypatch.setattr(files.os, "name", "nt")
+    monkeypatch.setattr("personasync.state.durable.os.name", "nt")
     monkeypatch.setattr(os, "fsync", failing(errno.EIO))
     sync_folder(tmp_path)

@@ -12,6 +12,7 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_the_second_is_told_who_the_first_is(path, other):
         f" personasync {path} --second-word, since 20"
     )
     assert caught.value.exit_code == 4
-    assert "--lock-timeout" in caught.value.hint
+    assert "--lock-timeout" in str(caught.value.hint)
 
 
 def test_the_lock_of_a_killed_process_is_free_at_once(path, other):
@@ -64,7 +65,7 @@ def test_the_lock_of_a_killed_process_is_free_at_once(path, other):
 
 
 def test_a_waiter_is_told_once_whom_it_waits_for_and_gets_its_turn(path, other):
-    told = []
+    told: list[Any] = []
 
     def on_wait(holder):
         told.append(holder)
@@ -77,7 +78,7 @@ def test_a_waiter_is_told_once_whom_it_waits_for_and_gets_its_turn(path, other):
 
 
 def test_a_waiter_does_not_wait_for_ever(path, other):
-    told = []
+    told: list[Any] = []
     started = time.monotonic()
     with pytest.raises(StateLockedError), hold(path, timeout=0.3, on_wait=told.append):
         raise AssertionError("two hold it")
@@ -86,7 +87,7 @@ def test_a_waiter_does_not_wait_for_ever(path, other):
 
 
 def test_without_a_timeout_nobody_waits(path, other):
-    told = []
+    told: list[Any] = []
     with pytest.raises(StateLockedError), hold(path, on_wait=told.append):
         raise AssertionError("two hold it")
     assert told == []

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from personasync.model.errors import StateError
 from personasync.state.codec import encode_entry, encode_header
-from personasync.state.entry import Entry, Status
+from personasync.state.entry import Entry, Header, Status
 from personasync.state.parse import ParsedLog, parse_log
-from tests.unit.state.samples import API, HEADER, Header, brief, created, entries, entry
+from tests.unit.state.samples import API, HEADER, brief, created, entries, entry
 
 HEAD = encode_header(HEADER)
 FEW = [created(1), entry(2, Status.CONFLICT, code=409), entry(3)]

@@ -140,9 +140,14 @@ def test_a_log_that_knows_nothing_of_rescue_is_served_too(home: Path) -> None:
 def test_it_is_synced_before_it_counts_as_kept(
     log: FileStateLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced = []
+    synced: list[int] = []
     fsync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.fstat(fd).st_size), fsync(fd)))
+
+    def noting(fd: int) -> None:
+        synced.append(os.fstat(fd).st_size)
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noting)
     where(log, 1)
     assert synced[0] == len(kept(1))
     assert len(synced) == 2  # and its folder
