@@ -224,7 +224,7 @@ def azure(folder: Path) -> Iterator[Azure]:
 
 def _azurite() -> list[str]:
     found = shutil.which("azurite-blob")
-    cached = Path(__file__).parents[2] / ".venv" / "azurite" / "node_modules" / ".bin"
+    cached = Path(__file__).parents[2] / ".cache" / "azurite" / "node_modules" / ".bin"
     if found is None and (cached / "azurite-blob").exists():
         found = str(cached / "azurite-blob")
     if found is None or shutil.which("node") is None:
