@@ -20,7 +20,7 @@ def parse_base_url(text: str) -> str:
     Scheme and host in lower case, no default port, no slash at the end.
     Raises ``ConfigurationError`` for what is no URL, carries credentials, a
     query or a fragment, or would send the key over plain http to another
-    machine (design.md §10).
+    machine.
     """
     text = text.strip()
     if "@" in text:  # looked for first: no other message may show what stands before it

@@ -12,7 +12,7 @@ from personasync.model.persona import PersonaRequest
 
 
 class Status(StrEnum):
-    """What an entry says about its audio (design.md §4)."""
+    """What an entry says about its audio; `personasync/README.md` has how they fold."""
 
     PENDING = "pending"
     CREATED = "created"

@@ -31,7 +31,7 @@ from personasync.state.rescue import (
 
 
 class FileStateLog:
-    """A state kept in one local file (design.md §4).
+    """A state kept in one local file of JSON Lines.
 
     ``api`` is the base in use: a state that belongs to another is refused.
     With ``api=None`` any state can be read and appended to, but none begun.

@@ -1,4 +1,4 @@
-"""The outcome table of design.md §6, row by row, through the command and over real sockets."""
+"""The table of outcomes, row by row, through the command and over real sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Design.md §10, point by point, through the command; each test would fail without its point."""
+"""What is promised of security, point by point; each test would fail without its point."""
 
 from __future__ import annotations
 
