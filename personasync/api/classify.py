@@ -52,7 +52,7 @@ _ENVELOPE: Final = frozenset({"code", "msg", "message", "data", "success", "stat
 _ID_NAMES: Final = ("personaId", "persona_id")
 
 
-class _Object(dict[str, object]):
+class JsonObject(dict[str, object]):
     """A JSON object that remembers every pair, also of a name that stands twice."""
 
     def __init__(self, pairs: list[tuple[str, object]]) -> None:
@@ -61,19 +61,20 @@ class _Object(dict[str, object]):
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class Reading:
     """What could be read of an answer: its JSON object, if any, and whether that took more than
     the answer's own word for how it is framed and packed."""
 
     parts: Parts
     text: bytes
-    answer: _Object | None
+    answer: JsonObject | None
     plain: bool
     failure: str | None
     found: FoundIds
 
     @property
     def status(self) -> int | None:
+        """HTTP's status, where one could be read."""
         return self.parts.head.status if self.parts.head else None
 
 
@@ -94,14 +95,14 @@ def classify(
     in the middle of it. ``others`` are IDs of other things, the audio's and
     the task's, which are no persona's.
     """
-    reading = _read(received, failure, redact, tuple(others))
+    reading = read_answer(received, failure, redact, tuple(others))
     if reading.parts.head is None and not reading.parts.rest.strip():
         return Unclear(failure or "the connection was closed before the answer was whole")
     redact_body = redact if reading.plain else redact_cut or redact
     kept = partial(keep, received, reading.parts, reading.text, reading.found, redact_body)
-    retry_after = _retry_after(reading, now)
-    code = _code(reading)
-    message = redact(_message(reading.answer))[:_MESSAGE_LIMIT]
+    retry_after = wait_asked_for(reading, now)
+    code = code_of(reading)
+    message = redact(message_of(reading.answer))[:_MESSAGE_LIMIT]
     said = f"the API answered {code}" + (f": {message}" if message else "")
     status = reading.status
     if status is not None and 300 <= status < 400:
@@ -112,7 +113,7 @@ def classify(
     if code == contract.EXISTS_CODE and len(ids) == 1:
         return Created(ids[0], from_conflict=True, answer=kept())
     unclear = partial(Unclear, code=code or status, answer=kept(), retry_after=retry_after)
-    trouble = _trouble(reading)
+    trouble = trouble_with(reading)
     if trouble is not None or code is None:
         return unclear(trouble or "the answer's code cannot be one")
     if code == contract.SUCCESS:
@@ -121,7 +122,7 @@ def classify(
 
 
 def _refused(
-    reading: _Reading, code: int, message: str, unclear: Unclear, redact: Callable[[str], str]
+    reading: Reading, code: int, message: str, unclear: Unclear, redact: Callable[[str], str]
 ) -> Outcome:
     """Say what an answer means whose code is an error's."""
     ours = _is_the_apis(reading.answer)
@@ -132,7 +133,8 @@ def _refused(
     throttled = code in contract.THROTTLED
     if throttled and not _SPEAKS_OF_CREDITS.search(message):
         return Throttled(code, message, unclear.retry_after, answer, likeness)
-    if code == contract.PROXY_REFUSED and not ours:
+    telling = bool(reading.found.whole or reading.found.cut)
+    if code == contract.PROXY_REFUSED and not ours and not telling:
         return NotSent("the proxy asks for a name and a password (407)", stops_run=True)
     stops_run = code in (contract.UNAUTHORIZED, contract.NO_CREDITS) or throttled
     refuses = 400 <= code < 500 and code not in (contract.MAINTENANCE, *contract.GATEWAY_CODES)
@@ -140,13 +142,13 @@ def _refused(
         return Unclear(
             unclear.reason, code, unclear.answer, unclear.retry_after, likeness if refuses else None
         )
-    if reading.found.whole or reading.found.cut:  # something may exist, whatever else it says
+    if telling:  # something may exist, whatever else it says
         return Conflict(code, message, unclear.answer, stops_run)
     once_more = code == contract.UNFETCHABLE
     return Refused(code, message, stops_run, answer, likeness, once_more)
 
 
-def _created(ids: list[str], reading: _Reading, kept: Callable[[], KeptAnswer | None]) -> Created:
+def _created(ids: list[str], reading: Reading, kept: Callable[[], KeptAnswer | None]) -> Created:
     """Take the ID of a success; keep an answer that shows more than it, or came damaged."""
     data = reading.answer.get("data") if reading.answer else None
     named = data.get("personaId") if isinstance(data, dict) else None
@@ -156,7 +158,7 @@ def _created(ids: list[str], reading: _Reading, kept: Callable[[], KeptAnswer | 
 
 
 def _redirected(
-    reading: _Reading,
+    reading: Reading,
     status: int,
     answer: KeptAnswer | None,
     retry_after: float | None,
@@ -191,9 +193,13 @@ def _new_base(parts: Parts, redact: Callable[[str], str]) -> str | None:
 # What can be read.
 
 
-def _read(
-    received: bytes, failure: str | None, redact: Callable[[str], str], others: tuple[str, ...]
-) -> _Reading:
+def read_answer(
+    received: bytes,
+    failure: str | None = None,
+    redact: Callable[[str], str] = str,
+    others: tuple[str, ...] = (),
+) -> Reading:
+    """Read as much of an answer as can be, whatever it was asked for."""
     parts = take_apart(received)
     text, packed_well = _unpack(parts)
     answer = _object(text)
@@ -206,7 +212,7 @@ def _read(
     if failure is None and len(text) >= SEARCHED_BYTES:
         failure = TOO_LONG
     found = _found([text, parts.rest, received], redact, others)
-    return _Reading(parts, text, answer, plain, failure, found)
+    return Reading(parts, text, answer, plain, failure, found)
 
 
 def _other_texts(parts: Parts, text: bytes) -> Iterator[bytes]:
@@ -240,20 +246,20 @@ def _unpack(parts: Parts) -> tuple[bytes, bool]:
     return text, True
 
 
-def _object(data: bytes) -> _Object | None:
+def _object(data: bytes) -> JsonObject | None:
     """Return the JSON object that bytes hold, in whichever Unicode they are."""
     text: str | bytes = data
     if b"\0" not in data[:4]:  # else JSON tells by its zeros which of the wide ones it is in
         text = data.decode("utf-8-sig", "replace")
     try:
-        answer = json.loads(text, object_pairs_hook=_Object)
+        answer = json.loads(text, object_pairs_hook=JsonObject)
     except (ValueError, RecursionError):
         return None
-    return answer if isinstance(answer, _Object) else None
+    return answer if isinstance(answer, JsonObject) else None
 
 
 def _ids_in_data(
-    answer: _Object | None, redact: Callable[[str], str], others: Iterable[str]
+    answer: JsonObject | None, redact: Callable[[str], str], others: Iterable[str]
 ) -> list[str]:
     """Return the IDs within ``data`` that a plain success would have recorded, each once."""
     values = (value.strip() for value in _named_ids(answer.get("data") if answer else None))
@@ -270,14 +276,14 @@ def _named_ids(data: object) -> Iterator[str]:
         value = waiting.pop(0)
         if isinstance(value, list):
             waiting += value
-        elif isinstance(value, _Object):
+        elif isinstance(value, JsonObject):
             waiting += [inner for _, inner in value.pairs]
             yield from (
                 inner for name, inner in value.pairs if name in _ID_NAMES and isinstance(inner, str)
             )
 
 
-def _code(reading: _Reading) -> int | None:
+def code_of(reading: Reading) -> int | None:
     """Return the code that counts; ``None`` where no error status and a code that is none meet."""
     answer, status = reading.answer, reading.status
     if answer is None or "code" not in answer:
@@ -295,12 +301,12 @@ def _as_code(value: object) -> int | None:
     return int(value) if 0 <= value <= _LARGEST_CODE and value == int(value) else None
 
 
-def _is_the_apis(answer: _Object | None) -> bool:
+def _is_the_apis(answer: JsonObject | None) -> bool:
     """Whether an answer is the API's own JSON, and not a gateway's: it has a code."""
     return answer is not None and _as_code(answer.get("code")) is not None
 
 
-def _is_bare(reading: _Reading, message: str) -> bool:
+def _is_bare(reading: Reading, message: str) -> bool:
     """Whether a refusal says nothing that its code and message do not."""
     if reading.found.whole or reading.found.cut:
         return False
@@ -317,21 +323,22 @@ def _is_bare(reading: _Reading, message: str) -> bool:
     )
 
 
-def _message(answer: _Object | None) -> str:
+def message_of(answer: JsonObject | None) -> str:
+    """Return what an answer says in words, or an empty text."""
     values = (answer.get(name) for name in ("msg", "message")) if answer else ()
     return next((value for value in values if isinstance(value, str) and value), "")
 
 
-def _likeness(reading: _Reading, code: int, redact: Callable[[str], str]) -> str | None:
+def _likeness(reading: Reading, code: int, redact: Callable[[str], str]) -> str | None:
     """Return what a refusal that may be about no persona has in common with others like it."""
     if _is_the_apis(reading.answer):
-        text = _message(reading.answer) if code in (403, 404) else None
+        text = message_of(reading.answer) if code in (403, 404) else None
     else:  # a page may name its time and the request
         text = _CHANGING.sub("#", reading.text[:4096].decode("utf-8", "replace"))
     return None if text is None else redact(f"{reading.status} {code} {text}")
 
 
-def _trouble(reading: _Reading) -> str | None:
+def trouble_with(reading: Reading) -> str | None:
     """Say why an answer cannot be taken at its word, if it cannot."""
     if reading.failure is not None:
         return reading.failure
@@ -340,7 +347,7 @@ def _trouble(reading: _Reading) -> str | None:
     return None
 
 
-def _why_no_success(answer: _Object | None) -> str:
+def _why_no_success(answer: JsonObject | None) -> str:
     if answer is None:
         return "the answer is not a JSON object"
     if next(_named_ids(answer.get("data")), None) is None:
@@ -354,7 +361,8 @@ def _why_no_success(answer: _Object | None) -> str:
 # When to come back.
 
 
-def _retry_after(reading: _Reading, now: datetime | None) -> float | None:
+def wait_asked_for(reading: Reading, now: datetime | None = None) -> float | None:
+    """Return the seconds that an answer asks to wait, if it does."""
     head = reading.parts.head
     if head is None:
         return None

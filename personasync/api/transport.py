@@ -33,7 +33,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from personasync.api.key import ApiKey
-from personasync.api.wire import TOO_LONG, Framing
+from personasync.api.wire import TOO_LONG, Framing, holds_object, take_apart
 from personasync.model.contract import PROXY_REFUSED
 from personasync.model.errors import ConfigurationError
 from personasync.model.finding import SEARCHED_BYTES
@@ -59,6 +59,7 @@ ANSWER_LIMIT: Final = SEARCHED_BYTES
 """Bytes; a longer answer is given up on."""
 
 _CHUNK: Final = 1 << 16
+_MOMENT: Final = 0.25
 _SOCKET_OPTIONS: Final = [
     *HTTPConnection.default_socket_options,
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -320,6 +321,14 @@ class _Reader:
         self._late += len(data)
         return data
 
+    def linger(self, size: int) -> bytes:
+        """Return what comes within a moment; nothing is no error."""
+        self._socket.settimeout(_MOMENT)
+        try:
+            return self._socket.recv(size)
+        except OSError:
+            return b""
+
 
 class _DeadlineIO(io.RawIOBase):
     def __init__(self, sock: socket.socket) -> None:
@@ -382,6 +391,11 @@ class _Answer(http.client.HTTPResponse):
             if not data:
                 return
             received += data
+        # A false length, or a status that has no body, may leave the answer outside of what is
+        # said to be all. The connection is closed after it, so it costs no more than a moment.
+        if not holds_object(take_apart(bytes(received)).body):
+            while len(received) < ANSWER_LIMIT and (data := self._reader.linger(_CHUNK)):
+                received += data
 
 
 class _Connection(HTTPConnection):
@@ -390,16 +404,28 @@ class _Connection(HTTPConnection):
     response_class = _TunnelResponse  # until the request is sent, only a proxy can answer
 
     def request(self, *args: Any, **options: Any) -> None:
-        super().request(*args, **options)
-        self.response_class = partial(_Answer, options["body"])  # type: ignore[assignment]
+        exchange = options["body"]
+        super().request(*args, **_without_empty_body(options))
+        exchange.sent = True
+        self.response_class = partial(_Answer, exchange)  # type: ignore[assignment]
 
 
 class _TlsConnection(HTTPSConnection):
     response_class = _TunnelResponse
 
     def request(self, *args: Any, **options: Any) -> None:
-        super().request(*args, **options)
-        self.response_class = partial(_Answer, options["body"])  # type: ignore[assignment]
+        exchange = options["body"]
+        super().request(*args, **_without_empty_body(options))
+        exchange.sent = True
+        self.response_class = partial(_Answer, exchange)  # type: ignore[assignment]
+
+
+def _without_empty_body(options: dict[str, Any]) -> dict[str, Any]:
+    """Send a question as what it is: with no body, and so without a word about its length."""
+    if options["body"].getbuffer().nbytes:
+        return options
+    headers = {k: v for k, v in options["headers"].items() if k.lower() != "content-length"}
+    return {**options, "body": None, "headers": headers}
 
 
 class _Pool(HTTPConnectionPool):

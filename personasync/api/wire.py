@@ -102,7 +102,7 @@ class Framing:
                 return len(received) >= self.head.end + _length(self.head)
             case Mode.CHUNKED:
                 return self._last_chunk(received)
-        return _is_json_object(received, self.head.end if self.head else 0)
+        return _is_object_alone(received, self.head.end if self.head else 0)
 
     def _last_chunk(self, received: bytearray) -> bool:
         while size := _CHUNK_SIZE.match(received, self._at):
@@ -131,6 +131,8 @@ def take_apart(received: bytes) -> Parts:
     if head and _is_interim(head):  # cut off before the answer that counts
         return Parts(None, b"", b"", whole=False, sound=True)
     rest = data_bytes[head.end :] if head else data_bytes
+    if b"HTTP/1.1 100"[: len(rest)] == rest:  # not even a status came
+        rest = b""
     match framing.mode:
         case Mode.LENGTH if head:
             body = rest[: _length(head)]
@@ -198,11 +200,16 @@ def _length(head: Head) -> int:
     return int(head.get("content-length") or 0)
 
 
-def _is_json_object(received: bytearray, at: int) -> bool:
+def _is_object_alone(received: bytearray, at: int) -> bool:
     """Whether a body without an end of its own is a whole JSON object: then no more is awaited."""
     if len(received) > _JSON_LIMIT or not received.rstrip().endswith(b"}"):
         return False
+    return holds_object(bytes(received[at:]))
+
+
+def holds_object(body: bytes) -> bool:
+    """Whether a body is a JSON object, and nothing else."""
     try:
-        return isinstance(json.loads(bytes(received[at:])), dict)
+        return isinstance(json.loads(body), dict)
     except (ValueError, RecursionError):
         return False

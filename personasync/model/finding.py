@@ -8,6 +8,7 @@ A bare ``id`` is never taken: it may be a task's.
 
 from __future__ import annotations
 
+import binascii
 import json
 import re
 import zlib
@@ -21,25 +22,46 @@ SEARCHED_BYTES: Final = 1 << 20
 """Bytes that are searched, and the most that compressed ones are spread out to."""
 
 _LONGEST_ID: Final = 256
-_NAME: Final = rb"(?<![a-z0-9])persona[ _-]?id"
+_NAME: Final = rb"(?:(?<![a-z0-9])|existing[_-]?|new[_-]?)persona[ _-]?ids?"
 _IN_JSON: Final = re.compile(
     _NAME
     + rb"""
-    \\*["']?\s*[:=]\s*                            # nested JSON escapes its quotes, once or twice
+    \\*["']?\s*(?::|=>?)\s*\[?\s*                 # nested JSON escapes its quotes, once or twice
     (?: (?P<quote>\\*["']) (?P<text>.{0,1000}?) (?:(?P<end>(?P=quote))|\Z)
       | (?P<number>[0-9]{1,256}) (?:(?P<more>(?=[\s,}\]&;]))|\Z) )
     """,
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
+_TAGS: Final = rb"(?:</?(?:b|code|dd|dt|em|li|p|span|strong|td|th|tr)\b[^<>]{0,80}>[\s:]*){1,4}"
 _IN_MARKUP: Final = re.compile(
-    _NAME + rb"\s*>\s*(?P<text>[^<>]{1,600})(?:(?P<end><)|\Z)", re.IGNORECASE
-)
-_UNQUOTED: Final = re.compile(
-    _NAME + rb"(?:=|:[ \t]*(?=[^\s]+[ \t]*\r?\n))(?P<text>[!#-%(-~]*[0-9][!#-%(-~]*)(?P<end>)",
+    _NAME
+    + rb"(?:(?:\s[^<>]{0,200})?>\s*(?:<!\[CDATA\[\s*)?|\s*:?\s*"
+    + _TAGS
+    + rb")(?P<text>[^<>\]]{1,600})(?:(?P<end>[<\]])|\Z)",
     re.IGNORECASE,
 )
+_IN_WORDS: Final = re.compile(
+    _NAME
+    + rb"""
+    (?: [ \t]*(?:(?P<named>=)|:|=>|->)[ \t]* | [ \t]+(?:is[ \t]+)? )
+    (?P<text>[!#-%(-~]{1,600}) (?:(?P<end>["'&\s])|\Z)
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_WORD_END: Final = re.compile(r"[,;&)\]}<>].*|[.:]\Z", re.DOTALL)
+"""What follows an ID in a sentence, a query or a cookie, and is none of it."""
+
+_HAS_DIGIT: Final = re.compile("[0-9]")
+_SHORTEST_WORD: Final = 8
+_AROUND: Final = "\0\u00ad\u200b\u200c\u200d\u2060\ufeff"
+"""Characters that nobody sees, and that come with a text that was copied."""
+
 _CHUNK_SIZE: Final = re.compile(rb"\s*([0-9a-f]{1,8})[ \t]*(?:;[^\r\n]{0,200})?\r?\n", re.I)
-_FORMS: Final = (_IN_JSON, _IN_MARKUP, _UNQUOTED)
+_FORMS: Final = (_IN_JSON, _IN_MARKUP, _IN_WORDS)
+_PERCENTS: Final = re.compile(rb"%(?:22|2[fF]|3[dDaA]|7[bB])")
+_BASE64: Final = re.compile(rb"eyJ[A-Za-z0-9+/_-]{20,}={0,2}")
+"""What JSON's objects become in base64."""
+
 _GZIP_MAGIC: Final = b"\x1f\x8b\x08"
 _RAW_DEFLATE: Final = -15
 
@@ -63,7 +85,8 @@ def find_ids(data: bytes, *others: str) -> FoundIds:
     """
     whole: dict[str, None] = {}
     cut: list[str] = []
-    for view in views(data[:SEARCHED_BYTES]):
+    data = data[:SEARCHED_BYTES]
+    for view in (*views(data), *views(_behind_head(data))):
         for match in (found for form in _FORMS for found in form.finditer(view)):
             persona_id, complete = _read(match)
             if not is_persona_id(persona_id) or is_placeholder(persona_id, *others):
@@ -86,9 +109,7 @@ def views(data: bytes) -> Iterator[bytes]:
             continue
         seen.add(view)
         yield view
-        waiting += filter(
-            None, (_unframed(view), unpacked(view), _narrowed(view), _unescaped(view))
-        )
+        waiting += filter(None, (look(view) for look in _LOOKS))
 
 
 def unpacked(data: bytes) -> bytes:
@@ -97,10 +118,9 @@ def unpacked(data: bytes) -> bytes:
     A checksum that is false or missing, and an end that did not arrive, cost
     nothing of what stands before. Bytes that are not compressed give nothing.
     """
-    start = data.find(_GZIP_MAGIC)  # it may stand behind a head that could not be read
-    if start >= 0:
-        member = data[start:]
-        return _inflated(member[_gzip_header(member) :], _RAW_DEFLATE)
+    if _GZIP_MAGIC in data:  # it may stand behind a head that could not be read
+        _, *members = (_GZIP_MAGIC + part for part in data.split(_GZIP_MAGIC, 12))
+        return b"".join(_inflated(part[_gzip_header(part) :], _RAW_DEFLATE) for part in members)
     if len(data) > 2 and data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0:
         return _inflated(data[2:], _RAW_DEFLATE)
     if data[:1].isspace() or data[:1] in b'{[<"HI':
@@ -113,20 +133,34 @@ def _read(match: re.Match[bytes]) -> tuple[str, bool]:
     groups = match.groupdict()
     if groups.get("number"):
         return groups["number"].decode(), groups["more"] is not None
-    text = groups["text"].decode("utf-8", "replace")
+    text, whole = groups["text"].decode("utf-8", "replace"), groups["end"] is not None
     quote = groups.get("quote") or b""
     for _ in range(quote.count(b"\\") + bool(quote)):
         text = _unquoted(text)
-    return text.strip()[: _LONGEST_ID + 1], groups["end"] is not None
+    if match.re is _IN_WORDS:
+        if _PERCENTS.search(groups["text"]):
+            return "", False  # another look shows it without escapes
+        word = _WORD_END.sub("", text)
+        text, whole = word, whole or word != text
+        if not groups["named"] and not (_HAS_DIGIT.search(word) and len(word) >= _SHORTEST_WORD):
+            return "", False  # a word like any other
+    return text.strip().strip(_AROUND).strip()[: _LONGEST_ID + 1], whole
 
 
 def _unquoted(text: str) -> str:
     """Undo one layer of a JSON text's escapes; an escape that was cut off goes with what is cut."""
-    try:
-        value = json.loads(f'"{text}"', strict=False)
-    except ValueError:
-        return re.sub(r"\\[^\\]{0,5}\Z", "", text)
-    return value if isinstance(value, str) else text
+    for part in (text, re.sub(r"\\[^\\]{0,5}\Z", "", text)):
+        try:
+            value = json.loads(f'"{part}"', strict=False)
+        except ValueError:
+            continue
+        return value if isinstance(value, str) else part
+    return part
+
+
+def _behind_head(data: bytes) -> bytes:
+    """Return what stands behind a head that could not be read."""
+    return data.partition(b"\r\n\r\n")[2]
 
 
 def _unframed(data: bytes) -> bytes:
@@ -150,6 +184,29 @@ def _unescaped(data: bytes) -> bytes:
     import html  # a long table, for a rare case
 
     return html.unescape(data.decode("utf-8", "replace")).encode("utf-8", "replace")
+
+
+def _from_percents(data: bytes) -> bytes:
+    """Return what a URL or a form holds; nothing where none of it is escaped."""
+    if not _PERCENTS.search(data):
+        return b""
+    from urllib.parse import unquote_to_bytes
+
+    return unquote_to_bytes(data)
+
+
+def _from_base64(data: bytes) -> bytes:
+    """Return a JSON object that stands there in base64."""
+    found = _BASE64.search(data)
+    if found is None:
+        return b""
+    text = found[0].rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/")
+    if len(text) % 4 == 1:  # half of a character, cut off
+        text = text[:-1]
+    return binascii.a2b_base64(text + b"==")
+
+
+_LOOKS: Final = (_unframed, unpacked, _narrowed, _unescaped, _from_percents, _from_base64)
 
 
 def _gzip_header(data: bytes) -> int:
