@@ -121,7 +121,6 @@ def check_outputs(workspace: Workspace, manifest: Manifest, outputs: Iterable[st
         kept.add(state)
     taken: set[Path] = set()
     for output in outputs:
-        refuse_link(output)
         path = _real(output)
         beside_state = (
             state is not None
@@ -138,6 +137,7 @@ def check_outputs(workspace: Workspace, manifest: Manifest, outputs: Iterable[st
             raise UsageError(
                 f"two outputs would both be {printable(output)}", hint="name another file"
             )
+        refuse_link(output)
         taken.add(path)
 
 

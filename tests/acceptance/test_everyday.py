@@ -815,7 +815,6 @@ def test_version(tool: Tool) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ([], "Usage: personasync [OPTIONS] COMMAND [ARGS]..."),
         (["state"], "Usage: personasync state [OPTIONS] COMMAND [ARGS]..."),
         (["bogus"], "No such command 'bogus'."),
         (["state", "bogus"], "No such command 'bogus'."),
@@ -827,7 +826,7 @@ def test_version(tool: Tool) -> None:
         (["apply", "--rate-limit", "fast"], "'fast' is not a rate; write it like 20/10s, or none"),
         (["apply", "--retry-for", "soon"], "'soon' is not a duration; write it like"),
         (["import", "p-000"], "Missing argument 'PERSONA_ID'."),
-        (["import", "p-000", "two words"], "an ID is printable ASCII without spaces"),
+        (["import", "p-000", "two words"], "that is printable ASCII without spaces"),
         (["state", "mv", "p-000", "-x"], "No such option"),
         (["state", "mv", "p-000", "a b"], "a key is 1 to 64 letters"),
         (["schema", "bogus"], "'bogus' is not one of"),
@@ -843,6 +842,12 @@ def test_usage_errors_exit_64(tool: Tool, args: list[str], said: str) -> None:
     ended = tool(*args)
     assert (ended.code, ended.stdout) == (64, "")
     assert said in " ".join(ended.stderr.split())
+
+
+def test_a_bare_command_is_a_question_for_help(tool: Tool) -> None:
+    ended = tool()
+    assert (ended.code, ended.stderr) == (0, "")
+    assert ended.stdout == tool("--help").stdout
 
 
 # the sandbox as a command

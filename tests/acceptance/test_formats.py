@@ -160,6 +160,7 @@ def test_a_job_page_that_cannot_be_written_is_said(tool: Tool) -> None:
 def test_no_name_becomes_a_command_of_the_log(tool: Tool) -> None:
     text = manifest_text(range(1), vocalEnd=5).replace('"Persona 0"', json.dumps(f"::stop {NASTY}"))
     tool.write("personas.yaml", text)
-    for name, expected in (("github", ["warning", "notice"]), ("text", []), ("markdown", [])):
+    annotations = ["warning", "warning", "notice"]
+    for name, expected in (("github", annotations), ("text", []), ("markdown", [])):
         ended = tool("plan", "--format", name)
         assert (commands(ended.stdout), commands(ended.stderr)) == (expected, [])

@@ -42,8 +42,8 @@ def refused(tool: Tool, api: Sandbox) -> Tool:
     for number, (key, name) in enumerate(NAMES.items()):
         lines += [
             f"  {key}:",
-            f"    taskId: missing-{number}",
-            f"    audioId: audio-{number}",
+            f"    taskId: task-{number}",
+            f"    audioId: toolong-{number}",
             f"    name: {json.dumps(name, ensure_ascii=False)}",
             "    description: A warm and steady voice over brushes and upright bass",
         ]
@@ -140,7 +140,7 @@ def test_a_plan_fits_any_width(refused: Tool, width: int) -> None:
     for key in NAMES:
         assert any(line.startswith(f"  + {key} ") for line in lines)
     text = " ".join(" ".join(lines).split())
-    assert text.count("refused before: 404") == len(NAMES)
+    assert text.count("refused before: 413") == len(NAMES)
 
 
 def test_columns_align_whatever_the_script(refused: Tool) -> None:
