@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from personasync.model.errors import ConfigurationError
 from personasync.model.hosts import is_loopback
+from personasync.model.steps import NextStep, Option
 
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 _CHARACTERS: Final = re.compile(r"[!-\[\]-~]*")
@@ -54,5 +55,9 @@ def _unusable(text: str, why: str) -> ConfigurationError:
     shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
     return ConfigurationError(
         f"{shown!r} cannot be a base URL: {why}",
-        hint="write it like https://apibox.erweima.ai, in --base-url or PERSONASYNC_BASE_URL",
+        hint=NextStep(
+            "write it like https://apibox.erweima.ai, in ",
+            Option("base-url"),
+            " or PERSONASYNC_BASE_URL",
+        ),
     )

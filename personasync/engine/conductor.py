@@ -540,7 +540,7 @@ def _asked_to_wait(outcome: Throttled) -> str:
     if outcome.retry_after is None:
         return f"the API goes on saying that it is asked too often ({outcome.code})"
     wait = format_duration(outcome.retry_after)
-    return f"the API asks to wait {wait}, longer than --retry-for allows ({outcome.code})"
+    return f"the API asks to wait {wait}, longer than this run goes on asking ({outcome.code})"
 
 
 def _moved(location: str | None) -> NextStep:

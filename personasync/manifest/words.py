@@ -16,6 +16,7 @@ from personasync.manifest.texts import in_quotes
 from personasync.manifest.values import BROKEN, Map, Odd, Oddity, Value, kind_of
 from personasync.model.diagnostics import Diagnostic, Place, Severity
 from personasync.model.spelling import cut
+from personasync.model.steps import NextStep, Option
 
 Path = tuple[str | int, ...]
 
@@ -105,7 +106,7 @@ def _folded(name: str) -> str:
     return re.sub("[^a-z0-9]", "", name.lower())
 
 
-def _error(code: str, message: str, place: Place, hint: str | None = None) -> Diagnostic:
+def _error(code: str, message: str, place: Place, hint: NextStep | str | None = None) -> Diagnostic:
     return Diagnostic(Severity.ERROR, code, message, place, hint)
 
 
@@ -403,9 +404,12 @@ def _bad_key(document: Document, path: Path, key: str) -> Diagnostic:
 
 
 def _bad_rate(name: str, value: str, place: Place) -> Diagnostic:
-    hint = _RATE
+    hint: NextStep | str = _RATE
     if value.strip() == "none":
-        hint = "a manifest cannot lift the limit; --rate-limit none on the command line can"
+        hint = NextStep(
+            "a manifest cannot lift the limit; who runs an apply can: ",
+            Option("rate-limit", "none"),
+        )
     return _error("bad-rate", f"{name} is no rate: {shown(value)}", place, hint)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,6 +25,9 @@ _STYLES: Final = {
 }
 _WIDTH: Final = 88
 _NO_BREAKS: Final = 1 << 30
+_YAML_1_2_NUMBER: Final = re.compile(
+    r"(?:0o[0-7]+|[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\Z"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +159,19 @@ def _yaml_lines(value: Mapping[str, object]) -> list[str]:
     """Return YAML in which nothing can steer a terminal or a CI log."""
     import yaml
 
+    class Plain(yaml.SafeDumper):
+        """Quotes what editors and YAML 1.2 take for a number, such as 61e9540, as well."""
+
     class Quoted(yaml.SafeDumper):
         """Writes every text in double quotes, where YAML has the escapes of ``printable``."""
 
     def represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
 
+    Plain.add_implicit_resolver("tag:yaml.org,2002:float", _YAML_1_2_NUMBER, [*"+-.0123456789"])
     Quoted.add_representer(str, represent)
     settings: dict[str, Any] = {"sort_keys": False, "allow_unicode": True}
-    plain: str = yaml.dump(value, Dumper=yaml.SafeDumper, width=_WIDTH, **settings)
+    plain: str = yaml.dump(value, Dumper=Plain, width=_WIDTH, **settings)
     lines = plain.rstrip("\n").split("\n")
     if all(defuse(printable(line)) == line for line in lines):
         return lines

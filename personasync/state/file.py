@@ -14,6 +14,7 @@ from pathlib import Path
 
 from personasync.model.answer import more_telling
 from personasync.model.errors import StateError, StateWriteError
+from personasync.model.steps import Command, NextStep, Option
 from personasync.state.appender import Appender
 from personasync.state.codec import decode_line, encode_entry, encode_header
 from personasync.state.durable import replace_file
@@ -122,7 +123,7 @@ class FileStateLog:
             raise StateError(
                 f"the state {self._name} was removed during the run",
                 hint="its IDs are in this run's output, and older ones in version control or in"
-                f" {self._name}.backup; put them back with `personasync import`",
+                f" {self._name}.backup; importing puts them back",
             )
 
     @property
@@ -156,8 +157,12 @@ class FileStateLog:
             raise StateError(
                 f"the state {self._name} holds IDs of {parsed.header.api},"
                 f" but the API in use is {self._api}",
-                hint="IDs of one API mean nothing to another: set --base-url back, or keep a state"
-                " for each with --state",
+                hint=NextStep(
+                    "IDs of one API mean nothing to another: set ",
+                    Option("base-url"),
+                    " back, or keep a state for each with ",
+                    Option("state"),
+                ),
             )
         return parsed
 
@@ -169,7 +174,8 @@ class FileStateLog:
             return  # nothing is there, or reading it will say what is wrong
         if not stat.S_ISREG(status.st_mode):
             raise StateError(
-                f"the state {self._name} is not a plain file", hint="name another with --state"
+                f"the state {self._name} is not a plain file",
+                hint=NextStep("name another with ", Option("state")),
             )
 
     def _rescue_files(self) -> Iterator[RescueFile]:
@@ -222,8 +228,10 @@ class FileStateLog:
         raise StateError(
             f"the rescue file {path} of {self._name} holds the ID {rescued.persona_id} for"
             f" {rescued.key!r}, but {known.persona_id} is recorded",
-            hint="decide which is right; once the rescue file is out of the way,"
-            f" `personasync import {rescued.key} ID --force` records it",
+            hint=NextStep(
+                "decide which is right; once the rescue file is out of the way, this records it: ",
+                Command("import", (rescued.key, "PERSONA_ID"), (Option("force"),)),
+            ),
         )
 
     def _recover(self) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from personasync.model.errors import StateError, StateLockedError
+from personasync.model.steps import NextStep, Option
 from personasync.state.holder import this_holder
 from personasync.state.log import Holder
 
@@ -74,7 +75,9 @@ def _acquire(
         holder = _read_holder(path)
         raise StateLockedError(
             f"another run holds the state {state}" + (f": {holder}" if holder else ""),
-            hint="wait for it to end, or let this run wait with --lock-timeout 5m",
+            hint=NextStep(
+                "wait for it to end, or let this run wait with ", Option("lock-timeout", "5m")
+            ),
         ) from None
 
 

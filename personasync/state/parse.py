@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import Final
 
 from personasync.model.errors import StateError
+from personasync.model.steps import NextStep, Option
 from personasync.state.codec import decode_line, salvage
 from personasync.state.entry import Entry, Header
 
@@ -84,6 +85,9 @@ def _decode(line: bytes, name: str, number: int) -> Header | Entry:
 def _no_header(name: str) -> StateError:
     return StateError(
         f"{name}:1: this is not a personasync state: its first line is not a whole header",
-        hint="name the right file with --state, or restore it from version control or from"
-        f" {name}.backup",
+        hint=NextStep(
+            "name the right file with ",
+            Option("state"),
+            f", or restore it from version control or from {name}.backup",
+        ),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -153,6 +154,34 @@ def test_nothing_below_the_command_line_prints_or_exits() -> None:
         if folder_of(module) in MAY_IMPORT and folder_of(module) != "cli"
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node) in forbidden
+    ]
+    assert found == []
+
+
+BELOW_THE_WORDS = ("model", "sandbox", "api", "state", "manifest", "plan", "engine")
+"""Folders that a caller from Python uses without a command line."""
+
+
+def texts_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the texts in a file's code and their lines, the documentation left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documentation = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and id(node) not in documentation:
+            yield node.lineno, str(node.value)
+
+
+def test_no_part_below_the_renderers_knows_a_flag() -> None:
+    found = [
+        f"{module}:{line} {text!r}"
+        for module, path in MODULES.items()
+        if folder_of(module) in BELOW_THE_WORDS
+        for line, text in texts_of(path)
+        if re.search(r"(?<![\w<-])--[a-z]", text)
     ]
     assert found == []
 

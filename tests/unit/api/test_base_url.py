@@ -133,8 +133,8 @@ def test_what_is_no_base_url(text: str, why: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_base_url(text)
     assert caught.value.message == f"{text!r} cannot be a base URL: {why}"
-    assert caught.value.hint == (
-        "write it like https://apibox.erweima.ai, in --base-url or PERSONASYNC_BASE_URL"
+    assert str(caught.value.hint) == (
+        "write it like https://apibox.erweima.ai, in base_url or PERSONASYNC_BASE_URL"
     )
 
 

@@ -161,7 +161,7 @@ def test_a_wait_that_is_asked_for_and_too_long_is_not_waited():
     assert ran.api.asked == ["a-1"]
     assert ran.rows == {"p-1": "unknown", "p-2": "not attempted"}
     assert ran.account.stopped == (
-        "the API asks to wait 1h00m, longer than --retry-for allows (429)"
+        "the API asks to wait 1h00m, longer than this run goes on asking (429)"
     )
 
 

@@ -54,7 +54,7 @@ def test_the_second_is_told_who_the_first_is(path, other):
         f" personasync {path} --second-word, since 20"
     )
     assert caught.value.exit_code == 4
-    assert "--lock-timeout" in str(caught.value.hint)
+    assert "lock_timeout=5m" in str(caught.value.hint)
 
 
 def test_the_lock_of_a_killed_process_is_free_at_once(path, other):
