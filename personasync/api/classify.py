@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -139,9 +139,8 @@ def _refused(
     stops_run = code in (contract.UNAUTHORIZED, contract.NO_CREDITS) or throttled
     refuses = 400 <= code < 500 and code not in (contract.MAINTENANCE, *contract.GATEWAY_CODES)
     if not refuses or not (ours or code in contract.REFUSED_IN_ANY_FORM or throttled):
-        return Unclear(
-            unclear.reason, code, unclear.answer, unclear.retry_after, likeness if refuses else None
-        )
+        late = code in contract.LATE_CODES
+        return replace(unclear, code=code, likeness=likeness if refuses else None, late=late)
     if telling:  # something may exist, whatever else it says
         return Conflict(code, message, unclear.answer, stops_run)
     once_more = code == contract.UNFETCHABLE

@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import Final
 
 import requests
@@ -19,10 +20,11 @@ from personasync.api.transport import (
     describe,
     environment_route,
     new_session,
+    out_of_patience,
     proxy_wants_a_password,
 )
 from personasync.model.contract import GENERATE_PATH
-from personasync.model.outcome import NotSent, Outcome
+from personasync.model.outcome import NotSent, Outcome, Unclear
 from personasync.model.persona import PersonaRequest
 
 _REASON_LIMIT: Final = 200
@@ -83,13 +85,16 @@ class HttpApi:
             reason = self._say(error, sent=False)
             return NotSent(reason, stops_run=proxy_wants_a_password(error))
         failure = None if exchange.failure is None else self._say(exchange.failure)
-        return classify(
+        outcome = classify(
             bytes(exchange.received),
             failure=failure,
             redact=self._key.redact,
             redact_cut=self._key.redact_cut,
             others=others,
         )
+        if isinstance(outcome, Unclear) and out_of_patience(exchange.failure):
+            return replace(outcome, late=True)
+        return outcome
 
     def _note(self, request: PersonaRequest, outcome: Outcome, seconds: float) -> None:
         if _log.isEnabledFor(logging.DEBUG):

@@ -162,6 +162,15 @@ def proxy_wants_a_password(error: BaseException) -> bool:
     return any(str(cause).startswith(refused) for cause in _causes(error))
 
 
+def out_of_patience(error: BaseException | None) -> bool:
+    """Whether an answer was given up because it did not come in time."""
+    return error is not None and any(
+        (isinstance(cause, TimeoutError) and cause.errno != errno.ETIMEDOUT)
+        or isinstance(cause, requests.ReadTimeout)
+        for cause in _causes(error)
+    )
+
+
 def _words(cause: BaseException, timeouts: tuple[float, float], sent: bool) -> str | None:
     connect, read = timeouts
     match cause:

@@ -25,7 +25,7 @@ from personasync.engine.events import Event, EventKind, PersonaResult, Result, U
 from personasync.engine.schedule import Likeness, RetryBudget, Schedule, Slot, worth_a_retry
 from personasync.model.contract import EXISTS_CODE
 from personasync.model.errors import StateWriteError
-from personasync.model.outcome import Conflict, Moved, NotSent, Outcome, Refused, Throttled
+from personasync.model.outcome import Conflict, Moved, NotSent, Outcome, Refused, Throttled, Unclear
 from personasync.model.persona import PersonaRequest
 from personasync.model.steps import Command, NextStep, Option
 from personasync.model.units import format_duration
@@ -348,9 +348,10 @@ class Conductor:
         """See whether what ended this persona's retries should end the run."""
         if isinstance(outcome, Throttled):
             self._halt(_asked_to_wait(outcome), False)
-        elif self._budget.gave_up():
+        elif self._budget.gave_up(outcome):
             reason = f"the API gives no usable answer: {reason_of(outcome)}"
-            self._halt(reason, False, _NO_ANSWER)
+            late = isinstance(outcome, Unclear) and outcome.late
+            self._halt(reason, False, _LOSING if late else _NO_ANSWER)
 
     # Append.
 
@@ -563,7 +564,8 @@ _ALIKE: Final = NextStep(
     "check the base URL, and that the API key is of the account that made the tracks"
 )
 _NO_ANSWER: Final = NextStep(
-    "see whether the service is up; where it is only slow, let answers take longer with ",
+    "see whether the service is up, and the base URL its own; where it is only slow, let answers"
+    " take longer with ",
     Option("read-timeout"),
     "; what never gets an answer is left out with ",
     Option("exclude"),

@@ -198,11 +198,7 @@ class _Run:
             tell=self._told.put,
         )
         known = [action for action in self._rows if action.kind in _RECORDED]
-        # What had no clear outcome before comes last, so that a few such cannot starve the rest.
-        to_ask = sorted(
-            (action for action in self._rows if action.kind in SPENDING),
-            key=lambda action: action.kind is ActionKind.RESUME,
-        )
+        to_ask = sorted((row for row in self._rows if row.kind in SPENDING), key=_turn)
         self._thread = threading.Thread(
             target=lambda: self._conductor.conduct(map(self._known, known), to_ask),
             name="conductor",
@@ -408,6 +404,18 @@ class _Run:
             return PersonaResult(action, Result.UNKNOWN, action.entry, left)
         reason = self._stopped or self._conductor.stopped
         return PersonaResult(action, Result.NOT_ATTEMPTED, action.entry, reason)
+
+
+def _turn(action: Action) -> tuple[int, str]:
+    """Return what to sort by: a few bad personas must not starve the rest, in any run.
+
+    So what was never asked comes first; then what was refused; then what had no
+    clear outcome; of these, what was asked the longest ago.
+    """
+    entry = action.entry
+    if entry is None or (entry.status is Status.FAILED and entry.code is None):
+        return 0, ""
+    return (2 if action.kind is ActionKind.RESUME else 1), entry.at or ""
 
 
 _RECORDED: Final[dict[ActionKind, tuple[EventKind, Result]]] = {

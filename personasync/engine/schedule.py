@@ -25,7 +25,8 @@ _TRANSIT_SHARE: Final = 0.04
 _FIRST_WAIT: Final = 0.5
 _LONGEST_WAIT: Final = 20.0
 _JITTER: Final = 0.5
-_GIVE_UPS_IN_A_ROW: Final = 2
+_SILENT_IN_A_ROW: Final = 2
+_ANSWERED_IN_A_ROW: Final = 3
 _SECOND_LOOK: Final = 5.0
 
 _ALIKE_IN_A_ROW: Final = 5
@@ -93,12 +94,14 @@ class RetryBudget:
         self._chance = chance
         self._trouble_since: float | None = None
         self._gave_up = 0
+        self._answers = False
 
     def heard(self, outcome: Outcome, now: float) -> None:
         """Take note of an outcome: a usable answer gives the whole run its budget back."""
         if not worth_a_retry(outcome):
             self._trouble_since = None
             self._gave_up = 0
+            self._answers = True
         elif self._trouble_since is None:
             self._trouble_since = now
 
@@ -116,14 +119,19 @@ class RetryBudget:
         """Return the seconds until the one more try of what may pass by itself; ``None``: none."""
         return min(_SECOND_LOOK, self._seconds / 4) if self._seconds > 0 else None
 
-    def gave_up(self) -> bool:
+    def gave_up(self, outcome: Outcome) -> bool:
         """Count a persona that was given up on; tell whether the run should end.
 
-        One may be the persona's own fault. Two in a row, with no usable answer
-        between them, are the API's.
+        One may be the persona's own fault. Several in a row, with no usable
+        answer between them, are the API's; one more where it does answer,
+        since then it may refuse just these. Where no answer came in time, and
+        none of this run's did, the next would be made and lost as well.
         """
         self._gave_up += 1
-        return self._gave_up >= _GIVE_UPS_IN_A_ROW
+        if isinstance(outcome, Unclear) and outcome.late and not self._answers:
+            return True
+        answers = isinstance(outcome, Unclear) and outcome.code is not None
+        return self._gave_up >= (_ANSWERED_IN_A_ROW if answers else _SILENT_IN_A_ROW)
 
     def _back_off(self, tries: int, asked_for: float | None) -> float:
         # With jitter, or all that failed together would come back together.

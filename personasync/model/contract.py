@@ -42,6 +42,10 @@ THROTTLED: Final = RATE_LIMITED | {405}
 MOVED_FOR_GOOD: Final = frozenset({301, 308})
 
 
+LATE_CODES: Final = frozenset({408, 504, 524})
+"""What gateways say when they would not wait for the API any longer."""
+
+
 GATEWAY_CODES: Final = frozenset({408, 421, 425, 460, 499})
 """What gateways say of the way to the API; about the persona they say nothing."""
 

@@ -101,7 +101,8 @@ class Unclear:
     """A persona may have been made, or not.
 
     ``answer`` is what came back, if anything did; ``likeness`` as for
-    ``Refused``.
+    ``Refused``. ``late``: nobody waited long enough, here or on the way, so the
+    API may be at work on it still.
     """
 
     reason: str
@@ -109,6 +110,7 @@ class Unclear:
     answer: KeptAnswer | None = None
     retry_after: float | None = None
     likeness: str | None = None
+    late: bool = False
 
 
 Outcome: TypeAlias = Created | Conflict | Refused | Throttled | Moved | NotSent | Unclear

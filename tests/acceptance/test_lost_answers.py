@@ -25,6 +25,7 @@ from tests.helpers.nasty import (
     creates,
     raw,
     says,
+    silence,
 )
 from tests.helpers.support import Ended, Tool
 from tests.helpers.waiting import HANG, deliver, read_until, wait_for
@@ -98,6 +99,17 @@ def test_an_api_that_is_too_slow_costs_no_more_than_was_in_flight(
     assert not re.search(r"\bsafe\b", said)
 
 
+def test_an_api_that_is_never_in_time_is_not_asked_for_more(tool: Tool) -> None:
+    tool.manifest(20)
+    with NastyServer(silence) as server:
+        ended = apply(tool, server.url, "--read-timeout", "300ms", "--retry-for", "2s")
+        asked = {request.fields["audioId"] for request in server.requests}
+    assert ended.code == 3
+    assert len(asked) == 4
+    assert "--read-timeout 30m" in " ".join(ended.stdout.split())
+    assert "4 unknown, 16 not attempted" in ended.last_line
+
+
 def test_an_id_in_a_conflict_is_no_loss(tool: Tool) -> None:
     tool.manifest(6)
     seen: Counter[str] = Counter()
@@ -124,14 +136,18 @@ def test_an_id_in_a_conflict_is_no_loss(tool: Tool) -> None:
 class TestOrder:
     BAD = ("audio-000", "audio-001", "audio-002", "audio-003", "audio-004")
 
-    def test_a_few_bad_ones_at_the_head_do_not_starve_the_rest(self, tool: Tool) -> None:
+    @pytest.mark.parametrize("parallelism", ["1", "2", "4"])
+    def test_a_few_bad_ones_at_the_head_do_not_starve_the_rest(
+        self, tool: Tool, parallelism: str
+    ) -> None:
         tool.manifest(12)
         bad = {audio: says(500, "create persona error") for audio in self.BAD}
+        args = ("--retry-for", "1s", "--parallelism", parallelism)
         with NastyServer(by_audio(bad, creates())) as server:
-            first = apply(tool, server.url, "--retry-for", "1s")
+            first = apply(tool, server.url, *args)
             assert first.code == 3
             assert "--exclude KEY" in " ".join(first.stdout.split())
-            apply(tool, server.url, "--retry-for", "1s")
+            apply(tool, server.url, *args)
         assert statuses(tool) == {"created": 7, "pending": 5}
 
     def test_what_was_never_asked_goes_first(self, tool: Tool) -> None:

@@ -442,7 +442,8 @@ def test_what_settles_nothing_stays_pending_and_keeps_the_answer(
         assert entry["request"]["audioId"] == "audio-000"
         assert "personaId" not in entry
         if kept is None:
-            assert "answer" not in entry
+            # The deadline may come in the middle of a head.
+            assert "HTTP/1.1 100 Continue".startswith(entry.get("answer", ""))
         else:
             assert entry["answer"].startswith(kept)
             assert len(entry["answer"].encode()) <= 4096

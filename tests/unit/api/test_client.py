@@ -516,7 +516,7 @@ def test_an_answer_that_comes_too_late_is_not_taken_for_the_next() -> None:
 
     with NastyServer(answer_late, created("of-the-second")) as server:
         client = api(server.url, read=2)  # enough for the second
-        assert client.create(REQUEST) == unclear("no whole answer within 2s")
+        assert client.create(REQUEST) == Unclear("no whole answer within 2s", late=True)
         given_up.set()
         assert answered.wait(60)
         assert client.create(REQUEST) == Created("of-the-second")

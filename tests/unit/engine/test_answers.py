@@ -213,12 +213,14 @@ class TestOnceMore:
         assert ran.api.asked == ["a-1"]
 
 
-def test_what_had_no_clear_outcome_is_asked_last():
+def test_what_met_trouble_is_asked_after_what_was_never_asked():
+    hour = "2026-11-26T0{}:00:00Z".format
     before = [
-        Entry("a-1", "p-1", Status.PENDING),
-        Entry("a-2", "p-2", Status.FAILED, code=404),
-        Entry("a-3", "p-3", Status.PENDING),
+        Entry("a-1", "p-1", Status.PENDING, at=hour(5)),
+        Entry("a-2", "p-2", Status.FAILED, code=404, at=hour(4)),
+        Entry("a-3", "p-3", Status.PENDING, at=hour(2)),
+        Entry("a-4", "p-4", Status.FAILED, message="never sent", at=hour(1)),
     ]
-    ran = run(5, entries=before, parallelism=1)
-    assert ran.api.asked == ["a-2", "a-4", "a-5", "a-1", "a-3"]
-    assert [row.action.key for row in ran.account.results] == [f"p-{n}" for n in range(1, 6)]
+    ran = run(6, entries=before, parallelism=1)
+    assert ran.api.asked == ["a-4", "a-5", "a-6", "a-2", "a-3", "a-1"]
+    assert [row.action.key for row in ran.account.results] == [f"p-{n}" for n in range(1, 7)]

@@ -248,12 +248,23 @@ class TestRetryBudget:
 
     def test_two_given_up_on_in_a_row_are_the_apis_fault(self):
         one = RetryBudget(1)
-        assert not one.gave_up()
-        assert one.gave_up()
+        assert not one.gave_up(SILENCE)
+        assert one.gave_up(SILENCE)
         one.heard(Created("i"), 1.0)
-        assert not one.gave_up()
+        assert not one.gave_up(SILENCE)
         one.heard(SILENCE, 2.0)
-        assert one.gave_up()
+        assert one.gave_up(SILENCE)
+
+    def test_where_the_api_answers_it_takes_three(self):
+        one = RetryBudget(1)
+        assert [one.gave_up(Unclear("oops", 500)) for _ in range(3)] == [False, False, True]
+
+    def test_where_nothing_comes_in_time_the_first_is_enough(self):
+        late = Unclear("no whole answer", late=True)
+        assert RetryBudget(1).gave_up(late)
+        lively = RetryBudget(1)
+        lively.heard(Created("i"), 1.0)
+        assert [lively.gave_up(late) for _ in range(2)] == [False, True]
 
     def test_chance_is_passed_in(self):
         budget = RetryBudget(60, chance=lambda low, high: high)
