@@ -125,7 +125,9 @@ def shell_word(text: str) -> str:
     What is not printable is left to ``printf``, which every such shell has.
     """
     if printable(text) == text:
-        return shlex.quote(text)
+        # To zsh, a bare =ls is the path of ls, in an assignment as well.
+        bare = shlex.quote(text)
+        return f"'{bare}'" if bare.startswith("=") else bare
     octal = (
         f"\\{byte:03o}" if byte < 0x20 or byte > 0x7E or byte in b"%\\'" else chr(byte)
         for byte in text.encode("utf-8", "surrogatepass")

@@ -55,6 +55,7 @@ IDS = {
     "back": "\\n\\x27;touch${IFS}pwned;#",
     "ansi": "$'\\x27;touch${IFS}pwned;:\\x27'",
     "semi": "a;touch${IFS}pwned",
+    "equals": "=ls",
     "x.y~!": "!!#*?[a]",
 }
 
@@ -65,7 +66,7 @@ def test_ids_are_sourced_and_nothing_runs(tool: Tool, shell: list[str]) -> None:
     assert ended.code == 0, ended.stderr
     tool.write("ids.sh", ended.stdout)
     names = [f"PERSONA_{name}" for name in ("NEON_SIREN", "QUOTED", "DOLLAR", "BACK", "ANSI")]
-    names += ["PERSONA_SEMI", "PERSONA_X_Y__"]
+    names += ["PERSONA_SEMI", "PERSONA_EQUALS", "PERSONA_X_Y__"]
     shown = "".join(f"printf '%s\\n' \"${name}\"; " for name in names)
     ran = run(shell, f". ./ids.sh; {shown}", tool.folder)
     assert (ran.stdout.splitlines(), ran.stderr) == (list(IDS.values()), "")
@@ -95,7 +96,15 @@ def test_what_no_api_can_have_given_is_refused(
     assert not (tool.folder / "pwned").exists()
 
 
-KEYS = ["a b", "$(touch pwned)", "x'; touch pwned; '", "a\nb\u202ec", "%s\\n\x1b[31m", "é 歌"]
+KEYS = [
+    "a b",
+    "$(touch pwned)",
+    "x'; touch pwned; '",
+    "a\nb\u202ec",
+    "%s\\n\x1b[31m",
+    "é 歌",
+    "=ls",
+]
 
 
 def commands(text: str) -> Iterator[str]:
