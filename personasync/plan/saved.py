@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
@@ -226,7 +227,8 @@ def _moved(saved: Document, plan: Plan, api: str, location: str) -> Iterator[str
         # Two states that have not begun look the same: only the location tells them apart.
         yield f"it was made for the state {before['location']}, and this one is {location}"
     elif before["digest"] != plan.state.digest():
-        yield "the state has changed"
+        elsewhere = f" (it was {before['location']}, and this one is {location})"
+        yield "the state has changed" + (elsewhere if before["location"] != location else "")
     if saved["api"] != api:
         yield f"it was made for the API at {saved['api']}, and this run uses {api}"
 
@@ -263,8 +265,14 @@ def _names(texts: Sequence[str]) -> str:
 
 
 def to_plan(saved: Document) -> Plan:
-    """Return a plan that is shown as the saved one would be, and is good for nothing else."""
+    """Return a plan that is shown as the saved one would be, and is good for nothing else.
+
+    Raises ``PlanError`` for one that contradicts itself: what its actions say
+    is not what its summary and its manifest say, so somebody took some out.
+    """
     actions = tuple(_read_action(saved, action) for action in saved["actions"])
+    if _lacks_actions(saved):
+        raise _unusable("the plan contradicts itself: actions of it are missing")
     lineage = saved["state"]["lineage"]
     header = Header(lineage, saved["api"]) if lineage else None
     return Plan(
@@ -275,6 +283,15 @@ def to_plan(saved: Document) -> Plan:
         ),
         State(header, {action.audio_id: action.entry for action in actions if action.entry}),
         saved["summary"]["leftOut"],
+    )
+
+
+def _lacks_actions(saved: Document) -> bool:
+    counts = Counter(action["action"] for action in saved["actions"])
+    wanted = counts.total() - counts["removed"] + saved["summary"]["leftOut"]
+    for_none = saved["manifest"]["digest"] == manifest_digest(Manifest(()))
+    return (wanted == 0 and not for_none) or any(
+        saved["summary"][kind] != counts[kind] for kind in ActionKind
     )
 
 

@@ -510,6 +510,23 @@ def test_a_plan_is_shown_where_nothing_else_is(saved: Tool, tmp_path: Path) -> N
     )
 
 
+@pytest.mark.parametrize("summary", [True, False])
+def test_a_plan_that_was_emptied_never_says_that_all_is_recorded(
+    saved: Tool, summary: bool
+) -> None:
+    assert saved("plan", "--out", "plan.json").code == 0
+    plan = plan_of(saved)
+    plan["actions"] = []
+    if summary:
+        plan["summary"] = dict.fromkeys(plan["summary"], 0)
+    plan["digest"] = plan_digest(plan)
+    saved.write("plan.json", json.dumps(plan))
+    for command in (("show", "plan.json"), ("apply", "plan.json", "--auto-approve")):
+        ended = saved(*command)
+        assert (ended.code, ended.stdout) == (1, "")
+        assert "the plan contradicts itself" in ended.stderr or "does not follow" in ended.stderr
+
+
 def test_a_hostile_plan_is_shown_inert(saved: Tool) -> None:
     plan = plan_of(saved)
     nasty = "\x1b]0;x\x07\n::error::pwned\u202e"
