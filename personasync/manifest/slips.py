@@ -473,6 +473,11 @@ def _indentation(c: _Complaint, width: int, at: int) -> Diagnostic:
         )
     number, text = above
     wanted = len(text) - len(text.lstrip())
+    closed = re.search(r":\s+(\{\}|\[\])\s*(?:#.*)?$", text)
+    if closed and at - 1 > wanted:  # as in the manifest that init writes
+        message = f"nothing can stand below line {number}: its {closed[1]} says that it is empty"
+        hint = f"take the {closed[1]} away from line {number}"
+        return c.at(c.line, at, width, "bad-indentation", message, hint)
     hint = f"indent it by {_spaces(wanted)}" if wanted else "remove its indentation"
     if at - 1 == wanted:
         return c.at(c.line, at, width, "bad-indentation", "this line cannot stand here")

@@ -30,6 +30,8 @@ def command(workspace: Workspace, output_format: str, strict: bool) -> int:
     if output_format == "text":
         manifest = workspace.load_manifest(strict=Option("strict") if strict else None)
         count = len(manifest.personas)
+        if not count:
+            console.say("The manifest has no personas.")
         personas = "1 persona" if count == 1 else f"{count} personas"
         console.say(f"The manifest is valid: {personas} in {printable(', '.join(manifest.files))}.")
         return 0
