@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING, Final
 
 from personasync.api.base_url import parse_base_url
 from personasync.cli.console import Console
+from personasync.cli.default_state import default_folder
 from personasync.model.contract import DEFAULT_BASE_URL, SANDBOX_API
-from personasync.model.errors import ManifestError, PersonasyncError, PlanError, UsageError
+from personasync.model.errors import (
+    ManifestError,
+    PersonasyncError,
+    PlanError,
+    StateError,
+    UsageError,
+)
 from personasync.model.persona import Manifest
 from personasync.model.spelling import counted
 from personasync.model.steps import Command, NextStep, Option
 from personasync.render.commands import Shell
-from personasync.render.safe import printable
+from personasync.render.safe import printable, shell_word
 
 if TYPE_CHECKING:
     from personasync.plan.compute import Plan
@@ -71,9 +78,14 @@ class Workspace:
 
     @property
     def _default_state(self) -> Path:
-        first = Path(self.manifest_paths[0])
-        folder = first if first.is_dir() else first.parent
-        return folder / (SANDBOX_STATE_NAME if self.sandbox else STATE_NAME)
+        name = SANDBOX_STATE_NAME if self.sandbox else STATE_NAME
+        return default_folder(self.manifest_paths, name) / name
+
+    def _is_default(self, location: str) -> bool:
+        try:
+            return location == str(self._default_state)
+        except UsageError:  # then nothing but naming it will do
+            return False
 
     @property
     def books_path(self) -> Path:
@@ -84,7 +96,7 @@ class Workspace:
     @property
     def shell(self) -> Shell:
         """How messages write commands, so that these work on the same things."""
-        named = self.state is not None and self.location != str(self._default_state)
+        named = self.state is not None and not self._is_default(self.location)
         manifests = () if self.manifest_paths == (DEFAULT_MANIFEST,) else self.manifest_paths
         return Shell(manifests, self.sandbox, self.location if named else None)
 
@@ -144,6 +156,24 @@ class Workspace:
         if parse_base_url(inherited) == api:
             return Command("apply")
         return Command("apply", (), (Option("base-url", api),))
+
+    def missing_state(self, contents: LogContents) -> StateError | None:
+        """Return the error where git has a state that is not here, and nothing heals it."""
+        path = self.state_path
+        if contents.begun or path is None or path.exists():
+            return None
+        from personasync.state.git import restoring  # no command needs it but where none is begun
+
+        restore = restoring(path)
+        if restore is None:
+            return None
+        return StateError(
+            f"git has the state {path}, and it is not here: a new one would not know its IDs",
+            hint=NextStep(
+                f"put it back: {restore} {shell_word(str(path))}; or, to begin anew: ",
+                Command("state init", (str(path),)),
+            ),
+        )
 
     def no_state(self) -> PersonasyncError:
         """Return the error that says that there is none."""

@@ -53,6 +53,12 @@ class StateWriteError(StateError):
     """The state could not be written; what was to be appended is not durable."""
 
 
+class StaleStateError(StateWriteError):
+    """The state is not the one any more that was read under its lock; nothing was written."""
+
+    exit_code = 5
+
+
 class StateLockedError(PersonasyncError):
     """Another run holds the state."""
 

@@ -12,7 +12,7 @@ from typing import Final, NoReturn, TypeVar
 
 from personasync.model.answer import KeptAnswer
 from personasync.model.persona import PersonaRequest
-from personasync.state.entry import Entry, Header, Origin, Status
+from personasync.state.entry import Entry, Header, Moved, Origin, Status
 
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=StrEnum)
@@ -51,12 +51,15 @@ def encode_header(header: Header, **more: str) -> bytes:
     return _encode({"format": FORMAT, "lineage": header.lineage, "api": header.api, **more})
 
 
-def encode_entry(entry: Entry) -> bytes:
+def encode_entry(entry: Entry | Moved) -> bytes:
     """Return an entry as one line, its newline included.
 
     What identifies a persona stands first, so that even a torn line gives up
     its ID.
     """
+    if isinstance(entry, Moved):
+        fields = {"api": entry.api, "at": entry.at, "run": entry.run}
+        return _encode({name: value for name, value in fields.items() if value is not None})
     return _encode(entry_to_json(entry))
 
 
@@ -84,20 +87,29 @@ def entry_to_json(entry: Entry) -> dict[str, object]:
     return {**known, **(entry.extra or {})}
 
 
-def decode_line(line: bytes) -> Header | Entry:
+def decode_line(line: bytes) -> Header | Entry | Moved:
     """Read one whole line of a state.
 
     Raises ``ValueError``, saying what is wrong, for anything that is neither a
     header nor an entry.
     """
     try:
-        fields = _DECODER.decode(line.decode("utf-8", "surrogatepass"))
+        fields = DECODER.decode(line.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):
         raise ValueError("it is not JSON") from None
     if not isinstance(fields, dict):
         raise ValueError("it is not a JSON object")
+    return decode_fields(fields)
+
+
+def decode_fields(fields: Mapping[str, object]) -> Header | Entry | Moved:
+    """Turn the fields of a line into what it says; raises ``ValueError`` as ``decode_line``."""
+    if "audioId" in fields:  # whatever else it has: no ID may be taken for a header
+        return decode_entry(fields)
     if "format" in fields:
         return _decode_header(fields)
+    if "api" in fields:
+        return Moved(_required(fields, "api"), _text(fields, "at"), _text(fields, "run"))
     return decode_entry(fields)
 
 
@@ -164,11 +176,11 @@ def _whole_fields(torn: bytes) -> dict[str, object]:
     start = _OPENING.match(text)
     while start is not None:
         try:
-            name, end = _DECODER.raw_decode(text, start.end())
+            name, end = DECODER.raw_decode(text, start.end())
             colon = _COLON.match(text, end)
             if colon is None:
                 break
-            value, end = _DECODER.raw_decode(text, colon.end())
+            value, end = DECODER.raw_decode(text, colon.end())
         except (ValueError, RecursionError):
             break
         if end == len(text) and not isinstance(value, str | dict):
@@ -327,7 +339,7 @@ def _finite(text: str) -> float:
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
 _LARGEST_NUMBER: Final = sys.float_info.max

@@ -7,7 +7,16 @@ import errno
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
+
+_NO_SYNC: Final = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF)
+"""What file systems say that cannot sync a folder, or let nobody open one."""
+
+
+class CannotReplaceError(OSError):
+    """A new file cannot stand in the place of this one, or not be the same to its users."""
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -19,33 +28,47 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make the folder's own entries durable: new files and renames in it."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot
-            raise
-    finally:
-        os.close(descriptor)
+    if sys.platform != "win32":
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            if error.errno not in _NO_SYNC:
+                raise
 
 
-def replace_file(path: Path, data: bytes, *, backup: Path | None = None) -> None:
+def replace_file(
+    path: Path,
+    data: bytes,
+    *,
+    backup: Path | None = None,
+    before: Callable[[int], None] = lambda _descriptor: None,
+) -> None:
     """Put ``data`` in place of the file at ``path``, durably and in one step.
 
-    Writes beside it, syncs, renames, syncs the folder. With ``backup``, the
-    previous file stays there. There is a whole file at ``path`` at every
-    moment. Raises ``OSError``: the previous file is then still in place, or
-    the new one is, whole, but perhaps not durable.
+    Writes beside it, syncs, renames, syncs the folder; owner and mode stay.
+    With ``backup``, the previous file stays there. ``before`` is called with
+    the new file, open, before it takes its place. There is a whole file at
+    ``path`` at every moment. Raises ``OSError``: the previous file is then
+    still in place, or the new one is, whole, but perhaps not durable; and
+    ``CannotReplaceError`` where this file must stay what it is.
     """
     beside = path.with_name(f"{path.name}.tmp")
-    mode = path.stat().st_mode & 0o777 if path.exists() else None
     try:
-        _write_new(beside, data, mode)
-        if backup is not None and path.exists():
-            _keep(path, backup)
-        beside.replace(path)
+        descriptor = _open_new(beside)
+        try:
+            if path.exists():
+                _make_alike(descriptor, path.stat())
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+            if backup is not None and path.exists():
+                _keep(path, backup)
+            _rename(beside, path, lambda: before(descriptor))
+        finally:
+            os.close(descriptor)
     except BaseException:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
@@ -53,16 +76,63 @@ def replace_file(path: Path, data: bytes, *, backup: Path | None = None) -> None
     sync_folder(path.parent)
 
 
-def _write_new(path: Path, data: bytes, mode: int | None) -> None:
-    path.unlink(missing_ok=True)  # what a killed run left
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+def create_file(
+    path: Path, data: bytes, *, before: Callable[[int], None] = lambda _descriptor: None
+) -> None:
+    """Write a file that is not there yet, durably and whole; see ``replace_file``.
+
+    Raises ``FileExistsError`` where one has come to be.
+    """
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        if mode is not None and sys.platform != "win32":
-            os.fchmod(descriptor, mode)
-        write_all(descriptor, data)
-        os.fsync(descriptor)
+        descriptor = _open_new(beside)
+        try:
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+            before(descriptor)
+            try:
+                os.link(beside, path)  # unlike a rename, it never takes another's place
+            except FileExistsError:
+                raise
+            except OSError:  # a file system without hard links
+                if path.exists():
+                    raise FileExistsError(errno.EEXIST, "it has come to be", str(path)) from None
+                beside.replace(path)
+        finally:
+            os.close(descriptor)
     finally:
-        os.close(descriptor)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def _open_new(path: Path) -> int:
+    path.unlink(missing_ok=True)  # what a killed run left
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+
+
+def _make_alike(descriptor: int, old: os.stat_result) -> None:
+    """Give a new file the owner and mode of the one that it replaces."""
+    if sys.platform != "win32":
+        new = os.fstat(descriptor)
+        try:
+            if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+                os.fchown(descriptor, old.st_uid, old.st_gid)
+            if os.fstat(descriptor).st_mode != old.st_mode:
+                os.fchmod(descriptor, old.st_mode & 0o7777)
+        except OSError as error:
+            raise CannotReplaceError(error.errno, error.strerror) from error
+
+
+def _rename(beside: Path, path: Path, before: Callable[[], None]) -> None:
+    before()
+    try:
+        beside.replace(path)
+    except OSError as error:
+        # A file that is mounted by itself, or a folder that lets nobody replace another's file.
+        if error.errno in (errno.EBUSY, errno.EPERM, errno.EACCES, errno.EXDEV):
+            raise CannotReplaceError(error.errno, error.strerror) from error
+        raise
 
 
 def _keep(path: Path, backup: Path) -> None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from personasync.model.clock import new_run, utc_now
 from personasync.model.contract import EXISTS_CODE, is_persona_id, is_placeholder
 from personasync.model.errors import PersonasyncError, UsageError
-from personasync.model.persona import Manifest, PersonaRequest
+from personasync.model.persona import Manifest
 from personasync.model.steps import Command, NextStep, Option
-from personasync.state.adopt import answered_id, sent_request
+from personasync.state.adopt import sent_request
 from personasync.state.entry import Entry, Origin, Status
 from personasync.state.find import Record
 from personasync.state.fold import State, lines_of
@@ -31,7 +31,7 @@ def check_id(persona_id: str, record: Record | None = None) -> None:
     """Raise ``UsageError`` for what cannot be an ID, or not the one of this audio."""
     if not is_persona_id(persona_id):
         raise UsageError(
-            f"{persona_id!r} cannot be an ID: that is printable ASCII without spaces, 256"
+            f"PERSONA_ID {persona_id!r} cannot be one: an ID is printable ASCII without spaces, 256"
             " characters at most, and no CI command",
             hint="copy the ID whole, without quotes",
         )
@@ -86,12 +86,17 @@ def objections(
             f"the manifest gives {record.key!r} another ID, {wanted}",
             "change its personaId there, or take it out",
         )
-    answered = None if others else answered_id(record.entry)
-    if answered and answered != persona_id:
+    shown = _shown_ids(record.entry) if not others else ()
+    if shown and not any(persona_id.startswith(each) for each in shown):  # one may be cut off
         yield Objection(
-            f"an answer of the API that was kept for {record.key!r} shows another ID, {answered}",
+            f"an answer of the API that was kept for {record.key!r} shows another ID,"
+            f" {' and '.join(shown)}",
             "look at the answer before it goes",
         )
+
+
+def _shown_ids(entry: Entry | None) -> tuple[str, ...]:
+    return entry.answer.shown_ids if entry and entry.answer else ()
 
 
 def _other_recorded(record: Record, persona_id: str) -> list[str]:
@@ -147,16 +152,33 @@ def forget(entry: Entry, *, force: bool = False) -> tuple[Entry, ...]:
     """Return what drops an audio from view; raises where that would give up an ID."""
     if entry.status is Status.FORGOTTEN:
         return ()
-    if entry.status is Status.PENDING and (not force or answered_id(entry)):
+    if entry.status is Status.PENDING and (not force or _shown_ids(entry)):
         raise _still_pending(entry)
     # The code alone tells what exists from what never was, should it return to the manifest.
     code = EXISTS_CODE if entry.in_conflict and not entry.rivals else entry.code
     return _each(entry, lambda line: replace(line, status=Status.FORGOTTEN, code=code))
 
 
-def accept(entry: Entry, wanted: PersonaRequest) -> tuple[Entry, ...]:
-    """Return what records that a persona is not as the manifest asks, and is to stay so."""
-    if entry.accepted == wanted:
+def accept(record: Record) -> tuple[Entry, ...]:
+    """Return what records that a persona is not as the manifest asks, and is to stay so.
+
+    Nothing, where it is so, or was accepted before. Raises
+    ``PersonasyncError`` where there is nothing that could differ.
+    """
+    entry, persona = record.entry, record.persona
+    if entry is None or not entry.ids:
+        raise PersonasyncError(
+            f"{record.key!r} has no recorded ID, so there is nothing to accept",
+            hint=NextStep("to see what is to be done about it: ", Command("plan")),
+        )
+    if persona is None:
+        raise PersonasyncError(
+            f"{record.key!r} is not in the manifest, so it differs from nothing there",
+            hint=NextStep("to drop it from view: ", Command("state rm", (record.key,))),
+        )
+    wanted = persona.request
+    same = entry.request is None or entry.request.effective() == wanted.effective()
+    if same or (entry.accepted and entry.accepted.effective() == wanted.effective()):
         return ()
     return _each(entry, lambda line: replace(line, accepted=wanted))
 
@@ -173,11 +195,12 @@ def stamped(entries: Iterable[Entry]) -> Iterator[Entry]:
 
 
 def _still_pending(entry: Entry) -> PersonasyncError:
-    shown = answered_id(entry)
-    record = Command("import", (entry.audio_id, shown or "PERSONA_ID"))
+    shown = _shown_ids(entry)
+    record = Command("import", (entry.audio_id, shown[0] if len(shown) == 1 else "PERSONA_ID"))
     if shown:
         return PersonasyncError(
-            f"{entry.key!r} is pending, and an answer that was kept for it shows its ID",
+            f"{entry.key!r} is pending, and an answer that was kept for it shows its ID,"
+            f" {' or '.join(shown)}",
             hint=NextStep("record it: ", record),
         )
     return PersonasyncError(

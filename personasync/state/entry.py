@@ -43,6 +43,15 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """An entry about no audio: the service, and the state with it, has moved to another base."""
+
+    api: str
+    at: str | None = None
+    run: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What is known about one audio.
 

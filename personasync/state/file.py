@@ -2,33 +2,66 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import hashlib
 import os
-import stat
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from personasync.model.answer import more_telling
-from personasync.model.errors import StateError, StateWriteError
+from personasync.model.contract import DEFAULT_BASE_URL
+from personasync.model.errors import StaleStateError, StateError, StateWriteError
 from personasync.model.steps import Command, NextStep, Option
 from personasync.state.appender import Appender
-from personasync.state.codec import decode_line, encode_entry, encode_header
-from personasync.state.durable import replace_file
-from personasync.state.entry import Entry, Header, Status
-from personasync.state.fold import compacted, fold
+from personasync.state.beside import (
+    Backup,
+    backup_of,
+    belongs,
+    header_line,
+    only_in_backup,
+    own_backup_of,
+    read_backup,
+    refuse_dangling,
+    rescued_entries,
+)
+from personasync.state.codec import encode_entry, encode_header
+from personasync.state.durable import CannotReplaceError, create_file, replace_file
+from personasync.state.entry import Entry, Header, Moved
+from personasync.state.fold import compacted
 from personasync.state.log import Holder, LogContents
 from personasync.state.parse import ParsedLog, parse_log
-from personasync.state.rescue import (
-    RescueFile,
-    append_rescue,
-    read_rescue,
-    remove,
-    rescued,
-)
+from personasync.state.rescue import RescueFile, append_rescue, keep_apart, read_rescue, rescued
+from personasync.state.rescue import remove as remove_rescue
+
+if TYPE_CHECKING:
+    from personasync.state.lock import Hold
+
+_MOST_NOTES: Final = 5
+
+_Identity: TypeAlias = tuple[int, int, int, bytes] | None
+"""Device, inode, size and digest of a file; ``None`` where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A state file with what lies beside it: ``new`` is what that adds."""
+
+    data: bytes
+    identity: _Identity
+    parsed: ParsedLog
+    header: Header | None
+    backup: Backup | None
+    rescue: tuple[RescueFile, ...]
+    new: tuple[Entry, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def contents(self) -> LogContents:
+        header = self.parsed.current or self.header
+        return LogContents(header, (*self.parsed.entries, *self.new), self.notes)
 
 
 class FileStateLog:
@@ -40,11 +73,14 @@ class FileStateLog:
 
     def __init__(self, path: Path, *, api: str | None) -> None:
         self._name = str(path)
+        self._link = path
         self._path = _real(path)  # a rename must replace the file, not a link to it
         self._api = api
+        self._hold: Hold | None = None
+        self._seen: _Identity = None
         self._appender: Appender | None = None
-        self.header: Header | None = None
         self._mended: tuple[str, ...] = ()
+        self.header: Header | None = None
 
     @property
     def location(self) -> str:
@@ -52,19 +88,16 @@ class FileStateLog:
         return self._name
 
     def read(self) -> LogContents:
-        """Return all that the file and any rescue file of it hold.
+        """Return all that the file, its backup and any rescue file of it hold.
 
         A file that is not there is an empty log. Raises ``StateError`` when
         it cannot be read, belongs to another API, or a line is unreadable.
         """
-        self._check_plain()
-        # Rescue files first: a run that takes one in appends before it removes.
-        rescue = list(self._rescue_files())
-        parsed = self._parse()
-        entries = parsed.all_entries
-        rescued = self._new_entries(self._own(rescue, parsed.header), entries)
-        notes = _notes(self._name, parsed, len(rescued), self._backup)
-        return LogContents(parsed.header, (*entries, *rescued), (*self._mended, *notes))
+        reading = self._read()
+        if self._hold is not None and self._appender is None:
+            self._seen = reading.identity
+        contents = reading.contents
+        return replace(contents, notes=tuple(dict.fromkeys((*self._mended, *contents.notes))))
 
     @contextmanager
     def lock(
@@ -73,27 +106,47 @@ class FileStateLog:
         """Hold the file against other writers, and first mend what a crash left."""
         from personasync.state.lock import hold  # a plan takes no lock, and must start fast
 
-        self._check_plain()
-        with hold(self._path, timeout=timeout, on_wait=on_wait):
+        refuse_dangling(self._link, self._name)
+        with hold(self._path, timeout=timeout, on_wait=on_wait) as self._hold:
             try:
-                self._recover()
+                self._recover(self._read())
                 yield
             finally:
                 self._close()
+                self._hold = None
 
-    def append(self, entries: Sequence[Entry]) -> None:
+    def append(self, entries: Sequence[Entry | Moved]) -> None:
         """Append entries with one write and one sync; creates the file when it is missing."""
         data = b"".join(map(encode_entry, entries))
         try:
+            self.confirm()
             self._open().append(data)
         except OSError as error:
             raise self._write_error(error) from error
 
+    def confirm(self) -> None:
+        """Before the first append: raise ``StaleStateError`` unless the file is what was read.
+
+        The lock keeps other runs of personasync out, not ``git pull``.
+        """
+        if self._hold is None or self._appender is not None:
+            return
+        if self._bytes()[1] != self._seen:
+            raise StaleStateError(
+                f"the state {self._name} was changed by something else since it was read",
+                hint="nothing was changed or sent; run the same command again",
+            )
+
     def rescue(self, entries: Sequence[Entry]) -> str | None:
         """Keep entries in a file beside the state; raises ``OSError`` where that cannot be."""
-        header = self.header or self._new_header()
-        data = encode_header(header) + b"".join(map(encode_entry, entries))
-        return append_rescue(self._beside, data)
+        header = self.header or Header(uuid.uuid4().hex, self._new_api())
+        where = append_rescue(
+            self._path.with_name(f"{self._path.name}.rescue"),
+            encode_header(header) + b"".join(map(encode_entry, entries)),
+        )
+        if _has_other_names(self._path):  # beside which nobody would find it
+            keep_apart(header, self._name, entries)
+        return where
 
     def intact(self) -> bool:
         """Whether the file is as the appends of this log have left it."""
@@ -102,196 +155,231 @@ class FileStateLog:
     def compact(self) -> None:
         """Rewrite the file as one line an audio; the previous file stays as ``.backup``.
 
-        Raises ``StateError`` besides, when the file has become unreadable or is gone.
+        Raises ``StateError`` besides, when the file has become unreadable or
+        is gone, and ``StateWriteError`` where it must stay the file it is.
         """
+        reading = self._read()
+        if reading.parsed.header is None:
+            self._check_never_begun(reading)
+            return
+        data = _whole(reading.parsed, reading.parsed.header, compacted(reading.contents.entries))
+        if data == reading.data:
+            return
         try:
-            before = self._bytes()
-            parsed = parse_log(before, self._name)
-            if parsed.header is None:
-                self._check_never_begun()
-                return
-            lines = map(encode_entry, compacted(parsed.all_entries))
-            data = encode_header(parsed.header) + b"".join(lines)
-            if data != before:
-                self._close()
-                replace_file(self._path, data, backup=self._backup)
+            if _has_other_names(self._path):
+                raise CannotReplaceError(errno.EMLINK, "it has another name, which would lose it")
+            self._keep_foreign_backup(reading)
+            self._close()
+            replace_file(self._path, data, backup=backup_of(self._path), before=self._cover)
+            self._seen = self._bytes()[1]
         except OSError as error:
             raise self._write_error(error) from error
 
-    def _check_never_begun(self) -> None:
-        if self.header is not None:
-            raise StateError(
-                f"the state {self._name} was removed during the run",
-                hint="its IDs are in this run's output, and older ones in version control or in"
-                f" {self._name}.backup; importing puts them back",
-            )
+    # Reading.
 
-    @property
-    def _backup(self) -> Path:
-        return self._path.with_name(f"{self._path.name}.backup")
+    def _read(self) -> _Reading:
+        refuse_dangling(self._link, self._name)
+        # Beside it first: a run that takes something in appends before it removes.
+        rescue = list(self._rescue_files())
+        data, identity = self._bytes()
+        parsed = parse_log(data, self._name)
+        backup = self._read_backup(data, parsed)
+        header = parsed.header or self._salvaged_header(parsed, backup, rescue)
+        current = parsed.current or header
+        self._check_api(current)
+        rescue = [file for file in rescue if belongs(file.header, current, self._api)]
+        old = only_in_backup(parsed.entries, backup.entries) if backup else []
+        new = (*old, *rescued_entries((*parsed.entries, *old), rescue))
+        notes = (*_damage_notes(self._name, parsed), *_taken_notes(self._name, backup, old, new))
+        return _Reading(data, identity, parsed, header, backup, tuple(rescue), new, notes)
 
-    @property
-    def _beside(self) -> Path:
-        return self._path.with_name(f"{self._path.name}.rescue")
-
-    def _bytes(self) -> bytes:
+    def _bytes(self) -> tuple[bytes, _Identity]:
         try:
-            return self._path.read_bytes()
+            with self._path.open("rb") as file:
+                status, data = os.fstat(file.fileno()), file.read()
         except FileNotFoundError:
-            return b""
-
-    def _parse(self) -> ParsedLog:
-        self._check_plain()
-        try:
-            data = self._bytes()
-            emptied = not data and self._path.exists() and _size(self._backup) > 0
+            return b"", None
         except OSError as error:
             raise StateError(f"cannot read the state {self._name}: {error.strerror}") from error
-        if emptied:
-            raise StateError(
-                f"the state {self._name} is empty, but {self._name}.backup is not",
-                hint="something emptied it; restore it from version control or from the backup",
-            )
-        parsed = parse_log(data, self._name)
-        if self._api is not None and parsed.header and parsed.header.api != self._api:
-            raise StateError(
-                f"the state {self._name} holds IDs of {parsed.header.api},"
-                f" but the API in use is {self._api}",
-                hint=NextStep(
-                    "IDs of one API mean nothing to another: set ",
-                    Option("base-url"),
-                    " back, or keep a state for each with ",
-                    Option("state"),
-                ),
-            )
-        return parsed
+        digest = hashlib.sha256(data).digest() if self._hold is not None else b""
+        return data, (status.st_dev, status.st_ino, len(data), digest)
 
-    def _check_plain(self) -> None:
-        """Refuse to take a folder, a pipe or a device for a state: reading could take for ever."""
-        try:
-            status = self._path.stat()
-        except OSError:
-            return  # nothing is there, or reading it will say what is wrong
-        if not stat.S_ISREG(status.st_mode):
-            raise StateError(
-                f"the state {self._name} is not a plain file",
-                hint=NextStep("name another with ", Option("state")),
-            )
+    def _read_backup(self, data: bytes, parsed: ParsedLog) -> Backup | None:
+        paths = [backup_of(self._path)]
+        if parsed.header is not None:
+            paths.append(own_backup_of(self._path, parsed.header))
+        elif not parsed.entries:
+            paths += sorted(self._path.parent.glob(f"{self._path.name}.*.backup"))
+        for path in paths:
+            backup = read_backup(path, data)
+            if backup is not None and belongs(backup.header, parsed.current, self._api):
+                return backup
+        return None
 
     def _rescue_files(self) -> Iterator[RescueFile]:
         """Yield the rescue files beside the state, and those kept elsewhere for it."""
-        if os.path.lexists(self._beside):
-            yield from read_rescue(self._beside)
-        yield from rescued(str(self._path), self._known_header())
+        beside = self._path.with_name(f"{self._path.name}.rescue")
+        if os.path.lexists(beside):
+            yield from read_rescue(beside)
+        yield from rescued(str(self._path), self.header or _first_line(self._path))
 
-    def _known_header(self) -> Header | None:
-        """Look at the first line alone: the rest is read behind the rescue files."""
-        if self.header is None:
-            with contextlib.suppress(OSError, ValueError), self._path.open("rb") as file:
-                line = decode_line(file.readline())
-                return line if isinstance(line, Header) else None
-        return self.header
-
-    def _own(self, rescue: Iterable[RescueFile], header: Header | None) -> list[RescueFile]:
-        """Return the rescue files that belong to this log's API."""
-        api = self._api or (header.api if header else None)
-        return [
-            file for file in rescue if api is None or file.header is None or file.header.api == api
-        ]
-
-    def _new_entries(self, rescue: Iterable[RescueFile], entries: Sequence[Entry]) -> list[Entry]:
-        """Return the rescued entries that the log does not hold yet."""
-        rescued = [(file.path, entry) for file in rescue for entry in file.entries]
-        if not rescued:
-            return []
-        known, new = fold(entries), []
-        for path, entry in rescued:
-            added = self._added(known.get(entry.audio_id), entry, path)
-            if added is not None:
-                known[entry.audio_id] = added
-                new.append(added)
-        return new
-
-    def _added(self, known: Entry | None, rescued: Entry, path: Path) -> Entry | None:
-        """Return what a rescued entry adds to what is known, as an entry; ``None`` for nothing."""
-        if known is None:
-            return rescued
-        if rescued.persona_id is None:  # it was kept for its answer, which may show the ID
-            told, answer = known.answer, rescued.answer
-            if known.persona_id or not answer or more_telling(told, answer) == told:
-                return None
-            return rescued if known.status is Status.PENDING else replace(known, answer=answer)
-        if known.persona_id is None:
-            return rescued
-        if rescued.persona_id == known.persona_id:
+    def _salvaged_header(
+        self, parsed: ParsedLog, backup: Backup | None, rescue: Sequence[RescueFile]
+    ) -> Header | None:
+        """Return the header of a log that has lost it, from wherever it can be known."""
+        beside = [backup, *rescue]
+        for file in beside:
+            if file is not None and file.header is not None:
+                lineage = parsed.partial.get("lineage")
+                if lineage in (None, "", file.header.lineage):
+                    return file.header
+        if not parsed.entries and not parsed.partial:
             return None
+        api = parsed.moved.api if parsed.moved else self._api or DEFAULT_BASE_URL
+        header, line = header_line(parsed, api)
+        if parsed.moved is not None or all(parsed.partial.get(name) for name in ("lineage", "api")):
+            return header
         raise StateError(
-            f"the rescue file {path} of {self._name} holds the ID {rescued.persona_id} for"
-            f" {rescued.key!r}, but {known.persona_id} is recorded",
-            hint=NextStep(
-                "decide which is right; once the rescue file is out of the way, this records it: ",
-                Command("import", (rescued.key, "PERSONA_ID"), (Option("force"),)),
-            ),
+            f"{self._name}:1: the header is not whole, and nothing beside the state tells what it"
+            " was",
+            hint=f"nothing was changed; put this line first, if the IDs are of that API: {line}",
         )
 
-    def _recover(self) -> None:
-        """Set a torn last line aside and take rescue files in; the lock is held."""
-        parsed = self._parse()
-        self.header = parsed.header
-        rescue = self._own(self._rescue_files(), parsed.header)
-        new = self._new_entries(rescue, parsed.all_entries)
+    def _check_api(self, header: Header | None) -> None:
+        if self._api is not None and header is not None and header.api != self._api:
+            raise StateError(
+                f"the state {self._name} holds IDs of {header.api},"
+                f" but the API in use is {self._api}",
+                hint=NextStep(
+                    "IDs of one API mean nothing to another: name that API again with ",
+                    Option("base-url"),
+                    ", or keep a state for each with ",
+                    Option("state"),
+                    "; if the service itself has moved: ",
+                    Command("state set-api", (self._api,)),
+                ),
+            )
+
+    # Writing.
+
+    def _recover(self, reading: _Reading) -> None:
+        """Take in what is beside the state, and mend what stands in the way; the lock is held."""
+        parsed = reading.parsed
+        self.header = reading.header
+        rough = parsed.open_end or parsed.damage or (parsed.header is None and reading.data)
         try:
-            if parsed.torn:
-                self._set_aside(parsed)
-            if new:
-                if parsed.header is None:  # nothing else is left of it: it is still the same state
-                    self.header = self._begin(next((f.header for f in rescue if f.header), None))
-                self._open().append(b"".join(map(encode_entry, new)))
+            if reading.header is not None and (rough or (reading.new and parsed.header is None)):
+                self._rewrite(reading, reading.header)
+            elif reading.new:
+                self._open().append(b"".join(map(encode_entry, reading.new)))
         except OSError as error:
             raise self._write_error(error) from error
-        remove(rescue)
-        self._mended = tuple(_notes(self._name, parsed, len(new)))
+        remove_rescue(reading.rescue)
+        self._close()
+        self._mended = reading.notes
+        self._seen = self._bytes()[1]
 
-    def _set_aside(self, parsed: ParsedLog) -> None:
-        aside = self._path.with_name(f"{self._path.name}.torn")
-        kept = aside.read_bytes() if aside.is_file() else b""
-        replace_file(aside, kept + parsed.torn + b"\n")
-        whole = self._bytes().removesuffix(parsed.torn)
-        if parsed.salvaged is not None:
-            whole += encode_entry(parsed.salvaged)
-        replace_file(self._path, whole)
+    def _rewrite(self, reading: _Reading, header: Header) -> None:
+        """Write all that was read as whole lines; what was not readable as it was is kept."""
+        damage = b"".join(each.raw + b"\n" for each in reading.parsed.damage)
+        if damage:
+            aside = self._path.with_name(f"{self._path.name}.torn")
+            kept = aside.read_bytes() if aside.is_file() else b""
+            replace_file(aside, kept + damage)
+        data = _whole(reading.parsed, header, reading.contents.entries)
+        try:
+            if _has_other_names(self._path):
+                raise CannotReplaceError
+            replace_file(self._path, data, before=self._cover)
+        except CannotReplaceError:  # then a line's end is all that the next line needs
+            with self._path.open("ab") as file:
+                file.write(b"\n" if reading.parsed.open_end else b"")
+                file.write(b"" if reading.parsed.header else encode_header(header))
+                file.write(b"".join(map(encode_entry, reading.new)))
+                file.flush()
+                os.fsync(file.fileno())
 
     def _open(self) -> Appender:
         if self._appender is None:
             if self.header is None:
-                self.header = self._parse().header or self._begin()
-            if not _size(self._path):
-                raise FileNotFoundError(
-                    errno.ENOENT, "the file was removed during the run", str(self._path)
-                )
+                self.header = self._read().header or self._begin()
             self._appender = Appender(self._path)
         return self._appender
 
-    def _begin(self, header: Header | None = None) -> Header:
-        header = header or self._new_header()
-        replace_file(self._path, encode_header(header))
+    def _begin(self) -> Header:
+        header = Header(uuid.uuid4().hex, self._new_api())
+        if self._path.exists():  # an empty one, which keeps its mode
+            replace_file(self._path, encode_header(header), before=self._cover)
+        else:
+            create_file(self._path, encode_header(header), before=self._cover)
         return header
+
+    def _cover(self, descriptor: int) -> None:
+        if self._hold is not None:
+            self._hold.cover(descriptor)
+
+    def _keep_foreign_backup(self, reading: _Reading) -> None:
+        """Move a backup that is of another state out of the way: it is never overwritten."""
+        path = backup_of(self._path)
+        found = reading.backup if reading.backup and reading.backup.path == path else None
+        if found is None and path.exists():
+            found = read_backup(path, reading.data)
+        if found and found.header and not belongs(found.header, reading.contents.header, self._api):
+            path.replace(own_backup_of(self._path, found.header))
+
+    def _check_never_begun(self, reading: _Reading) -> None:
+        if self.header is not None or reading.header is not None:
+            raise StateError(
+                f"the state {self._name} was removed during the run",
+                hint="the next run takes in what is kept beside it; IDs of this run are in its"
+                " output",
+            )
 
     def _close(self) -> None:
         if self._appender is not None:
             self._appender.close()
             self._appender = None
 
-    def _new_header(self) -> Header:
+    def _new_api(self) -> str:
         if self._api is None:
             raise StateError(f"there is no state at {self._name}")
-        return Header(uuid.uuid4().hex, self._api)
+        return self._api
 
     def _write_error(self, error: OSError) -> StateWriteError:
+        if isinstance(error, CannotReplaceError):
+            return StateWriteError(
+                f"the state {self._name} goes on as the file it is, and is not rewritten:"
+                f" {error.strerror or error}"
+            )
         return StateWriteError(
             f"cannot write the state {self._name}: {error.strerror or error}",
             hint=f"make room, or make {self._path.parent} writable, and run the same command again",
         )
+
+
+def _whole(parsed: ParsedLog, header: Header, entries: Sequence[Entry]) -> bytes:
+    moved = b"" if parsed.moved is None else encode_entry(parsed.moved)
+    return encode_header(header) + moved + b"".join(map(encode_entry, entries))
+
+
+def _first_line(path: Path) -> Header | None:
+    """Look at the first line alone: the rest is read behind the rescue files."""
+    try:
+        with path.open("rb") as file:
+            return parse_log(file.readline(), str(path)).header
+    except (OSError, StateError):
+        return None
+
+
+def _has_other_names(path: Path) -> bool:
+    """Whether another name leads to the same file; a crash can leave a backup that does."""
+    try:
+        status = path.stat()
+        backup = backup_of(path)
+        links = status.st_nlink - (backup.exists() and os.path.samestat(status, backup.stat()))
+    except OSError:
+        return False
+    return links > 1
 
 
 def _real(path: Path) -> Path:
@@ -301,22 +389,27 @@ def _real(path: Path) -> Path:
         raise StateError(f"{str(path)!r} cannot be the path of a state") from error
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
+def _damage_notes(name: str, parsed: ParsedLog) -> Iterator[str]:
+    for number, damage in enumerate(parsed.damage):
+        if number == _MOST_NOTES:
+            yield f"{len(parsed.damage) - number} more lines of {name} were not as they are written"
+            return
+        if parsed.open_end and number == len(parsed.damage) - 1:
+            yield f"the last line of {name} was cut off, as a crash leaves it; {damage.words}"
+        else:
+            yield f"line {damage.number} of {name}: {damage.words}"
 
 
-def _notes(name: str, parsed: ParsedLog, rescued: int, backup: Path | None = None) -> Iterator[str]:
-    if parsed.torn:
-        what = "nothing that names an audio"
-        if parsed.salvaged is not None:
-            entry = parsed.salvaged
-            what = f"{entry.key!r}, read as {entry.status}"
-        yield f"the last line of {name} was cut off, as a crash leaves it; it held {what}"
-    if rescued:
-        found = "1 rescued entry was" if rescued == 1 else f"{rescued} rescued entries were"
+def _taken_notes(
+    name: str, backup: Backup | None, old: Sequence[Entry], new: Sequence[Entry]
+) -> Iterator[str]:
+    if old and backup is not None:
+        yield f"{_entries(len(old))} that only {backup.path} held, and taken in to {name}"
+    if len(new) > len(old):
+        count = len(new) - len(old)
+        found = "1 rescued entry was" if count == 1 else f"{count} rescued entries were"
         yield f"{found} found beside {name} and taken in"
-    if parsed.header is None and backup is not None and backup.exists():
-        yield f"there is no state at {name}, but a {name}.backup: copy it back to keep its IDs"
+
+
+def _entries(count: int) -> str:
+    return "1 entry was found" if count == 1 else f"{count} entries were found"

@@ -44,9 +44,14 @@ def fold(entries: Iterable[Entry]) -> dict[str, Entry]:
         elif found is not entry:
             histories[entry.audio_id] = [found, entry]
     return {
-        audio_id: found if isinstance(found, Entry) else _settle(found)
+        audio_id: _settle(found) if isinstance(found, list) else _alone(found)
         for audio_id, found in histories.items()
     }
+
+
+def _alone(entry: Entry) -> Entry:
+    # Its own words may replace one of its own names, as among several entries.
+    return _settle([entry]) if entry.replaces and entry.again and not entry.rivals else entry
 
 
 def compacted(entries: Iterable[Entry]) -> list[Entry]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
-from personasync.state.entry import Entry, Header
+from personasync.state.entry import Entry, Header, Moved
 from personasync.state.fold import State, fold
 
 
@@ -46,6 +46,17 @@ class Holder:
         return f"{self.user}@{self.host}, pid {self.pid}, {self.command}, since {self.since}"
 
 
+def settled(header: Header, lines: Iterable[Entry | Moved]) -> tuple[Header, list[Entry]]:
+    """Return the entries about audios, and the header with the last word on where the API is."""
+    entries = []
+    for line in lines:
+        if isinstance(line, Moved):
+            header = replace(header, api=line.api)
+        else:
+            entries.append(line)
+    return header, entries
+
+
 class StateLog(Protocol):
     """A log of entries, wherever it is kept.
 
@@ -69,7 +80,7 @@ class StateLog(Protocol):
         ``StateLockedError`` when another still holds it.
         """
 
-    def append(self, entries: Sequence[Entry]) -> None:
+    def append(self, entries: Sequence[Entry | Moved]) -> None:
         """Append entries; they are durable when this returns.
 
         Needs the lock; one thread appends. Raises ``StateWriteError`` if any
@@ -109,10 +120,11 @@ class SelfChecking(Protocol):
 
 @runtime_checkable
 class Leased(Protocol):
-    """What a log may know besides: that its hold can be lost while its holder is not looking."""
+    """What a log may know besides: that it can change under its holder, who is not looking."""
 
     def confirm(self) -> None:
-        """Before something is sent: raise ``StateWriteError`` unless the log is surely held.
+        """Before something is sent: raise ``StateWriteError`` unless the log is surely ours.
 
-        Cheap while the hold is fresh; else it takes as long as renewing it does.
+        ``StaleStateError`` where it is not what was read. Cheap while the hold
+        is fresh; else it takes as long as renewing it does.
         """

@@ -23,10 +23,10 @@ from personasync.model.steps import Command, NextStep
 from personasync.state.background import Call
 from personasync.state.bucket import BucketError, Clock, RefusedError, UnclearError, patiently
 from personasync.state.codec import decode_line, encode_entry
-from personasync.state.entry import Entry, Header
+from personasync.state.entry import Entry, Header, Moved
 from personasync.state.lease import OLD_SECONDS, SECONDS, locked_error
 from personasync.state.locations import Location
-from personasync.state.log import Holder, LogContents
+from personasync.state.log import Holder, LogContents, settled
 
 if TYPE_CHECKING:
     import psycopg
@@ -212,12 +212,12 @@ class PostgresLog:
         """Return all that the rows say; nothing is written, so a replica will do."""
         with self._telling("read"), self._connected():
             head, rows, rescued = patiently(self._clock, self._read)
-        entries = [self._entry(text, f"row {seq}") for seq, text in rows]
-        entries += [self._entry(text, f"the rescued row {name}") for name, text in rescued]
+        lines = [self._entry(text, f"row {seq}") for seq, text in rows]
+        lines += [self._entry(text, f"the rescued row {name}") for name, text in rescued]
         count = len(rescued) + (self._taken_in if self._epoch is not None else 0)
         were = "1 entry was" if count == 1 else f"{count} entries were"
         notes = [f"{were} rescued beside {self._location} and taken in"] if count else []
-        self.header = Header(lineage=head[0], api=head[1])
+        self.header, entries = settled(Header(lineage=head[0], api=head[1]), lines)
         return LogContents(self.header, tuple(entries), tuple(notes))
 
     @contextmanager
@@ -236,7 +236,7 @@ class PostgresLog:
             finally:
                 self._release()
 
-    def append(self, entries: Sequence[Entry]) -> None:
+    def append(self, entries: Sequence[Entry | Moved]) -> None:
         """Append entries in one transaction; they are durable when this returns."""
         lines = [encode_entry(entry).decode().rstrip("\n") for entry in entries]
         with self._guard:
@@ -348,12 +348,12 @@ class PostgresLog:
             )
         return head, rows, rescued
 
-    def _entry(self, text: str, where: str) -> Entry:
+    def _entry(self, text: str, where: str) -> Entry | Moved:
         try:
             entry = decode_line(text.encode() + b"\n")
         except ValueError as error:
             raise self._damaged(f"{where} cannot be read: {error}") from None
-        if not isinstance(entry, Entry):
+        if isinstance(entry, Header):
             raise self._damaged(f"{where} is no entry")
         return entry
 

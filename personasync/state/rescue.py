@@ -45,9 +45,14 @@ def rescue(log: StateLog, entries: Sequence[Entry]) -> str | None:
             if where is not None:
                 return where
     header = log.header if isinstance(log, SelfRescuing) else log.read().header
-    if header is None or not entries:
+    return None if header is None else keep_apart(header, log.location, entries)
+
+
+def keep_apart(header: Header, location: str, entries: Sequence[Entry]) -> str | None:
+    """Keep entries away from their log, in a file named by lineage and run; return where."""
+    if not entries:
         return None
-    data = encode_header(header, location=absolute(log.location))
+    data = encode_header(header, location=absolute(location))
     data += b"".join(map(encode_entry, entries))
     for folder in _folders():
         with contextlib.suppress(OSError):
@@ -99,21 +104,25 @@ def read_rescue(path: Path) -> Iterator[RescueFile]:
     file that cannot be read.
     """
     try:
-        if path.is_fifo():
-            raise OSError(errno.EINVAL, "it is a pipe")  # reading it could take for ever
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe or a device could take for ever
+            raise OSError(errno.EINVAL, "it is not a plain file")
         data = path.read_bytes()
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise StateError(
+                f"the rescue file {path} is a link that leads nowhere", hint="remove the link"
+            ) from error
         return
     except OSError as error:
         raise StateError(
             f"cannot read the rescue file {path}: {error.strerror}",
-            hint="it holds IDs that the state does not; make it readable",
+            hint="it may hold IDs that the state does not; make it readable, or move it away",
         ) from error
     if b"\n" not in data and _HEADER_START.startswith(data[: len(_HEADER_START)]):
         yield RescueFile(path, None, ())  # what a kill in the first write leaves
         return
     parsed = parse_log(data, str(path))
-    yield RescueFile(path, parsed.header, parsed.all_entries)
+    yield RescueFile(path, parsed.current, parsed.entries)
 
 
 def remove(files: Iterable[RescueFile]) -> None:

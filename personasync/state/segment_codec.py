@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import Any, Final
 
 from personasync.state.codec import FORMAT, decode_line, encode_entry
-from personasync.state.entry import Entry, Header
+from personasync.state.entry import Entry, Header, Moved
 
 LAYOUT: Final = "personasync.objects/1"
 """Which objects lie where below the prefix; another layout is not read."""
@@ -66,12 +66,12 @@ def decode_beginning(data: bytes) -> Header:
     return Header(_typed(fields, "lineage", str), _typed(fields, "api", str))
 
 
-def encode_segment(head: Head, entries: Sequence[Entry]) -> bytes:
+def encode_segment(head: Head, entries: Sequence[Entry | Moved]) -> bytes:
     """Return a segment as bytes."""
     return _line({"segment": asdict(head)}) + encode_entries(entries)
 
 
-def decode_segment(data: bytes) -> tuple[Head, list[Entry]]:
+def decode_segment(data: bytes) -> tuple[Head, list[Entry | Moved]]:
     """Read a segment; raises ``ValueError`` saying what is wrong with it."""
     lines = BytesIO(data)
     fields = _typed(_object(lines.readline()), "segment", dict)
@@ -90,14 +90,14 @@ def decode_segment(data: bytes) -> tuple[Head, list[Entry]]:
     return head, entries
 
 
-def encode_entries(entries: Iterable[Entry]) -> bytes:
+def encode_entries(entries: Iterable[Entry | Moved]) -> bytes:
     """Return entries as the file log writes them."""
     return b"".join(map(encode_entry, entries))
 
 
-def decode_entries(lines: Iterable[bytes], after: int = 0) -> list[Entry]:
+def decode_entries(lines: Iterable[bytes], after: int = 0) -> list[Entry | Moved]:
     """Read whole lines as entries; raises ``ValueError`` naming the line that is none."""
-    entries = []
+    entries: list[Entry | Moved] = []
     for number, line in enumerate(lines, start=after + 1):
         try:
             entry = decode_line(line)
@@ -105,10 +105,15 @@ def decode_entries(lines: Iterable[bytes], after: int = 0) -> list[Entry]:
             raise ValueError(f"line {number} cannot be read: {error}") from None
         if not line.endswith(b"\n"):
             raise ValueError(f"line {number} is cut off")
-        if not isinstance(entry, Entry):
+        if isinstance(entry, Header):
             raise ValueError(f"line {number} is no entry")
         entries.append(entry)
     return entries
+
+
+def decode_audios(lines: Iterable[bytes], after: int = 0) -> list[Entry]:
+    """Read whole lines as entries about audios; what else is said there is known elsewhere."""
+    return [entry for entry in decode_entries(lines, after) if isinstance(entry, Entry)]
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
@@ -142,7 +147,7 @@ def decode_snapshot(data: bytes) -> Snapshot:
         digest=None if fields.get("digest") is None else _typed(fields, "digest", str),
         api=_typed(fields, "api", str),
         taken=tuple(map(str, _typed(fields, "took", list))),
-        entries=tuple(decode_entries(BytesIO(body), after=1)),
+        entries=tuple(decode_audios(BytesIO(body), after=1)),
     )
 
 

@@ -37,14 +37,14 @@ from personasync.state.bucket import (
     UnclearError,
     patiently,
 )
-from personasync.state.entry import Entry, Header
+from personasync.state.entry import Entry, Header, Moved
 from personasync.state.fold import compacted, fold
-from personasync.state.log import Holder, LogContents
+from personasync.state.log import Holder, LogContents, settled
 from personasync.state.segment_codec import (
     Head,
     Snapshot,
+    decode_audios,
     decode_beginning,
-    decode_entries,
     decode_segment,
     decode_snapshot,
     encode_beginning,
@@ -179,7 +179,7 @@ class SegmentLog:
                 if not begun:
                     self._hold.release()
 
-    def append(self, entries: Sequence[Entry]) -> None:
+    def append(self, entries: Sequence[Entry | Moved]) -> None:
         """Append entries as one segment; they are durable when this returns."""
         with self._writing:
             if self._closed is not None:
@@ -358,7 +358,8 @@ class SegmentLog:
         reading.seq += 1
         reading.epoch = max(reading.epoch, head.epoch)
         reading.digest = hashlib.sha256(data).hexdigest()
-        reading.entries += entries
+        reading.header, about_audios = settled(reading.header, entries)
+        reading.entries += about_audios
         reading.taken.update(head.took)
         reading.tail += 1
         reading.tail_entries += len(entries)
@@ -373,7 +374,7 @@ class SegmentLog:
             if found is None:
                 continue  # a listing that is behind
             try:
-                entries = decode_entries(BytesIO(found.data))
+                entries = decode_audios(BytesIO(found.data))
             except ValueError as error:
                 self._damaged(name, str(error))
             kept.append((name.removeprefix("rescue/"), entries))
@@ -405,7 +406,7 @@ class SegmentLog:
         return True
 
     def _append(
-        self, reading: _Reading, entries: Sequence[Entry], took: Sequence[str] = ()
+        self, reading: _Reading, entries: Sequence[Entry | Moved], took: Sequence[str] = ()
     ) -> bool:
         """Create the next segment; false if another has its number."""
         head = Head(

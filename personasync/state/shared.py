@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from personasync.model.errors import StateError
-from personasync.state.entry import Entry, Header
+from personasync.state.entry import Entry, Header, Moved
 from personasync.state.fold import fold
 from personasync.state.log import Holder, LogContents, SelfRescuing, StateLog
 from personasync.state.rescue import RescueFile, remove, rescued
@@ -76,7 +76,7 @@ class SharedLog:
             self._mended = tuple(_notes(len(new), self.location))
             yield
 
-    def append(self, entries: Sequence[Entry]) -> None:
+    def append(self, entries: Sequence[Entry | Moved]) -> None:
         """Append entries; they are durable in the store when this returns."""
         self.store.append(entries)
 

@@ -326,7 +326,11 @@ def test_the_embedded_sandbox_needs_nothing_and_remembers(tool: Tool) -> None:
     assert (first.code, first.last_line) == (0, "Apply complete: 2 created, 0 imported, 0 renamed.")
     assert first.stderr.startswith("This is a rehearsal: the sandbox, a stand-in for the API")
     assert not (tool.folder / STATE).exists()
-    (tool.folder / "personas.sandbox.state.jsonl").unlink()
+    state = tool.folder / "personas.sandbox.state.jsonl"
+    state.unlink()
+    healed = tool("plan", "--sandbox")
+    assert healed.stdout == "No changes. Every persona in the manifest is recorded.\n"
+    state.with_name(f"{state.name}.backup").unlink()
     second = tool("apply", "--sandbox", "--auto-approve")
     assert (second.code, second.last_line) == (
         3,
@@ -812,6 +816,12 @@ def test_version(tool: Tool) -> None:
     assert re.fullmatch(r"personasync, version \d+\.\d+\.\d+\n", ended.stdout)
 
 
+def test_nothing_at_all_is_answered_with_the_help(tool: Tool) -> None:
+    ended = tool()
+    assert (ended.code, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("Usage: personasync [OPTIONS] COMMAND [ARGS]...")
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
@@ -835,7 +845,7 @@ def test_version(tool: Tool) -> None:
         (["sandbox", "--port", "65536"], "65536 is not in the range"),
         (["plan", "--sandbox", "--base-url", "https://a.example"], "exclude each other"),
     ],
-    ids=lambda value: " ".join(value) or "nothing" if isinstance(value, list) else "",
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_usage_errors_exit_64(tool: Tool, args: list[str], said: str) -> None:
     tool.manifest(1)

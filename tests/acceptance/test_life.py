@@ -61,7 +61,8 @@ def manifest(tool: Tool, personas: dict[str, dict[str, Any] | str], **top: Any) 
         for key, given in personas.items()
     }
     document = {"version": 1, **top, "personas": entries}
-    return tool.write("personas.yaml", yaml.safe_dump(document, sort_keys=False))
+    text = yaml.safe_dump(document, sort_keys=False)  # which leaves a key of YAML 1.2 bare
+    return tool.write("personas.yaml", text.replace("\n  1e3:", '\n  "1e3":'))
 
 
 def apply(tool: Tool, *args: str, **options: Any) -> Ended:
@@ -176,11 +177,13 @@ def test_import_does_not_drop_an_answer_that_shows_another_id(
     manifest(tool, {"neon": "audio-1"})
     apply(tool, "--retry-for", "0s")
     entry = {**last(tool, "audio-1"), "answer": '{"data": {"personaId": "shown-1", "na'}
+    entry.pop("answered", None)
     with (tool.folder / STATE).open("a") as file:
         file.write(json.dumps(entry) + "\n")
     refused = tool("import", "neon", "other")
     assert refused.code == 1
-    assert "shows another ID, shown-1" in refused.stderr
+    assert "shows another ID, " in refused.stderr
+    assert "shown-1" in refused.stderr
     assert tool("import", "neon", "shown-1").code == 0
     assert list(made(sandbox)) == ["audio-1"]
 
@@ -648,7 +651,7 @@ def test_a_conflict_that_was_hidden_is_one_still(
 ) -> None:
     manifest(tool, {"neon": "audio-1"})
     apply(tool)
-    (tool.folder / STATE).unlink()
+    lose_state(tool)
     apply(tool)
     if code is None:  # a state that other hands wrote
         path = tool.folder / STATE
@@ -670,11 +673,17 @@ def test_an_imported_persona_is_compared_with_the_manifest_that_adopted_it(
 ) -> None:
     manifest(tool, {"neon": "audio-1"})
     apply(tool)
-    (tool.folder / STATE).unlink()
+    lose_state(tool)
     apply(tool)  # refused: what was sent now made nothing
     manifest(tool, {"neon": {"audioId": "audio-1", "name": "As it was made"}})
     assert tool("import", "neon", made(api)["audio-1"]).code == 0
     assert tool("plan").stdout == f"{NO_CHANGES}\n"
+
+
+def lose_state(tool: Tool) -> None:
+    """Lose a state for good: the copy beside it would heal it."""
+    for path in (tool.folder / STATE, tool.folder / f"{STATE}.backup"):
+        path.unlink()
 
 
 # state list, show and edits of any state

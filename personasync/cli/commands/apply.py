@@ -45,6 +45,7 @@ from personasync.plan.compute import SPENDING, ActionKind, Plan
 from personasync.render.plan import render_text
 from personasync.render.safe import printable
 from personasync.state import StateLog
+from personasync.state.log import Leased
 
 DEFAULT_PARALLELISM: Final = 4
 
@@ -150,16 +151,23 @@ def command(
         options = _options(manifest.settings, parallelism, rate_limit, retry_for)
         log = workspace.log()
         with workspace.locked(log):
-            state = workspace.read(log).fold()
+            contents = workspace.read(log)
+            missing = workspace.missing_state(contents)
+            if missing is not None:
+                raise missing
+            state = contents.fold()
             plan = workspace.compute_plan(manifest, state)
             if saved is not None:
                 plan = planfile.check_fresh(workspace, saved, plan)
             plan = selection.narrow(plan)
             _show(workspace, plan, output_format)
             selection.refuse_unsafe(plan)
+            _warn_if_ignored(workspace, plan)
             with _api(workspace, manifest, plan, timeouts) as api:
                 if plan.applicable and not auto_approve:
                     approve(_question(workspace, plan), to="apply")
+                if isinstance(log, Leased):  # much may have happened since it was read
+                    log.confirm()
                 report = Report(workspace, output_format, files)
                 telling.shell, telling.rate = workspace.shell, options.rate
                 telling.news = _where_ids_are(workspace, manifest) if not state.header else None
@@ -274,6 +282,18 @@ def _where_ids_are(workspace: Workspace, manifest: Manifest) -> NextStep:
         return NextStep(f"The IDs are in {workspace.location}.")
     with_it = f", together with {' and '.join(manifest.files[:2])}" if manifest.files else ""
     return NextStep(f"The IDs are in {path}, the only copy there is: commit it{with_it}.")
+
+
+def _warn_if_ignored(workspace: Workspace, plan: Plan) -> None:
+    """Say that no commit will ever hold the IDs, before there are any."""
+    from personasync.state.git import ignored  # nothing else needs to start git
+
+    path = workspace.state_path
+    if path is not None and plan.applicable and not workspace.sandbox and ignored(path):
+        workspace.console.complain(
+            f"Warning: git ignores {printable(str(path))}, the only copy of its IDs: take it out of"
+            " .gitignore (git check-ignore -v names the line), and commit it."
+        )
 
 
 def _end(telling: Telling, account: Account) -> None:

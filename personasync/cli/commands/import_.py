@@ -38,6 +38,9 @@ def command(workspace: Workspace, key: str, persona_id: str, force: bool) -> int
     manifest = workspace.optional_manifest()
     any_log = workspace.log(any_api=True)
     begun = any_log.read()
+    missing = workspace.missing_state(begun)
+    if missing is not None:
+        raise missing
     check_id(persona_id, find(records(manifest, begun.fold()), key))  # before any lock
     log = any_log if begun.header else workspace.log()
     with workspace.locked(log):

@@ -69,8 +69,13 @@ def command(
         )
         files = Outputs(out, json_out, markdown_out)
         check_outputs(workspace, manifest, files.named())
-        plan = selection.narrow(workspace.compute_plan(manifest, workspace.read_state()))
+        contents = workspace.read(workspace.log())
+        plan = selection.narrow(workspace.compute_plan(manifest, contents.fold()))
         show_plan(workspace, plan, output_format, files)
+        missing = workspace.missing_state(contents)
+        if missing is not None:
+            hint = workspace.shell.text(missing.hint or "")
+            workspace.console.complain(f"Warning: {missing.message}; {hint}.")
         selection.refuse_unsafe(plan)
     if files.saved is not None:
         write_text(files.saved, FORMATS["json"](plan, setting_of(workspace)))

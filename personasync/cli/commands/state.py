@@ -14,10 +14,11 @@ import click
 from personasync.cli.commands.state_places import (
     copy_command,
     init_command,
+    set_api_command,
     unlock_command,
     verify_command,
 )
-from personasync.cli.completion import complete_recorded_key
+from personasync.cli.completion import complete_key, complete_recorded_key
 from personasync.cli.console import Console
 from personasync.cli.group import Group
 from personasync.cli.options import api_options, format_option, lock_option, option, shared_options
@@ -28,7 +29,7 @@ from personasync.render.commands import command_line
 from personasync.render.entries import LIST_FORMATS, SHOW_FORMATS, Shown
 from personasync.render.safe import printable
 from personasync.state import Entry, LogContents, State, StateLog, Status
-from personasync.state.edits import forget, rename
+from personasync.state.edits import accept, forget, rename
 from personasync.state.find import (
     Record,
     by_key,
@@ -209,15 +210,16 @@ def rm_command(workspace: Workspace, keys: tuple[str, ...], force: bool) -> int:
         dropped = [(entry, forget(entry, force=force)) for entry in chosen]
         editing.append([line for _entry, lines in dropped for line in lines])
     for entry, lines in dropped:
-        _tell_dropped(workspace.console, entry, lines)
+        name = entry.audio_id if entry.audio_id in keys else entry.key
+        _tell_dropped(workspace.console, printable(name), lines)
     return 0
 
 
-def _tell_dropped(console: Console, entry: Entry, lines: Sequence[Entry]) -> None:
+def _tell_dropped(console: Console, name: str, lines: Sequence[Entry]) -> None:
     if not lines:
-        console.say(f"{printable(entry.key)} was dropped from view before; nothing was changed.")
+        console.say(f"{name} was dropped from view before; nothing was changed.")
         return
-    console.result(f"{printable(entry.key)}: dropped from view")
+    console.result(f"{name}: dropped from view")
     ids = [printable(line.persona_id) for line in lines if line.persona_id]
     if len(ids) > 1:
         console.say(
@@ -229,6 +231,36 @@ def _tell_dropped(console: Console, entry: Entry, lines: Sequence[Entry]) -> Non
         console.say(
             "Its persona exists, and its ID is not known: back in the manifest, it is in conflict."
         )
+
+
+@command.command(
+    "accept",
+    epilog="\b\nExamples:\n  personasync state accept neon-siren\n  personasync state accept '*'",
+)
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...", shell_complete=complete_key)
+@lock_option
+@api_options
+@shared_options
+def accept_command(workspace: Workspace, keys: tuple[str, ...]) -> int:
+    """Accept that personas are not as the manifest asks; KEY may be a glob.
+
+    A persona cannot be changed: it stays what was sent. The plan calls it
+    unchanged from now on, until the manifest differs again.
+    """
+    manifest = workspace.load_manifest()
+    with _editing(workspace) as editing:
+        known = records(manifest, editing.log.read().fold())
+        accepted = [(record, accept(record)) for record in choose(known, keys)]
+        editing.append([line for _record, lines in accepted for line in lines])
+    for record, lines in accepted:
+        if lines:
+            workspace.console.result(f"{printable(record.key)}: accepted as it is recorded")
+        else:
+            workspace.console.say(
+                f"{printable(record.key)} is as the manifest asks, or was accepted before;"
+                " nothing was changed."
+            )
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,5 +299,11 @@ def _records(state: State) -> tuple[Record, ...]:
     return records(Manifest(()), state)
 
 
-for _command in (init_command, copy_command, verify_command, unlock_command):
+for _command in (
+    init_command,
+    copy_command,
+    set_api_command,
+    verify_command,
+    unlock_command,
+):
     command.add_command(_command)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import click
 
+from personasync.api.base_url import parse_base_url
 from personasync.cli.console import approve
 from personasync.cli.group import Command as HelpedCommand
-from personasync.cli.options import api_options, option, refuse_secret, shared_options
+from personasync.cli.options import api_options, lock_option, option, refuse_secret, shared_options
 from personasync.cli.workspace import Workspace
+from personasync.model.clock import new_run, utc_now
+from personasync.model.contract import SANDBOX_API
+from personasync.model.errors import PersonasyncError
+from personasync.model.steps import NextStep, Option
 from personasync.render.safe import printable, shell_word
 from personasync.state import places
+from personasync.state.entry import Moved
 from personasync.state.open import open_log
 
 
@@ -34,6 +40,39 @@ def init_command(workspace: Workspace, location: str | None) -> int:
     shown = open_log(place, api=None).location
     workspace.console.result(f"A state of {workspace.api} begins at {printable(shown)}.")
     workspace.console.say(f"To use it: export PERSONASYNC_STATE={shell_word(shown)}")
+    return 0
+
+
+@click.command(
+    "set-api",
+    cls=HelpedCommand,
+    epilog="\b\nExample:\n  personasync state set-api https://api.example.com",
+)
+@click.argument("url", metavar="URL")
+@lock_option
+@shared_options
+def set_api_command(workspace: Workspace, url: str) -> int:
+    """Record that the service has moved, and this state with it.
+
+    Its IDs are then of the API at URL; the entries stay as they are.
+    """
+    api = parse_base_url(url)
+    log = workspace.log(any_api=True)
+    with workspace.locked(log):
+        header = workspace.read(log).header
+        if header is None:
+            raise workspace.no_state()
+        if header.api == api:
+            workspace.console.say(f"The state is of {api} already; nothing was changed.")
+            return 0
+        if SANDBOX_API in (header.api, api):
+            raise PersonasyncError(
+                f"a state of {header.api} cannot become one of {api}: their IDs have nothing in"
+                " common",
+                hint=NextStep("keep a state for each with ", Option("state")),
+            )
+        log.append([Moved(api, utc_now(), new_run())])
+    workspace.console.result(f"The state is of {api} now; before, it was of {header.api}.")
     return 0
 
 

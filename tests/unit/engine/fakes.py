@@ -17,6 +17,7 @@ from personasync.model.outcome import Created, Outcome
 from personasync.model.persona import Manifest, Persona, PersonaRequest
 from personasync.plan.compute import Plan, compute_plan
 from personasync.state import Entry, Header, LogContents, State, fold
+from personasync.state.entry import Moved
 
 API = "https://api.example"
 
@@ -74,15 +75,16 @@ class MemoryLog:
     def lock(self, **_options: Any):
         yield
 
-    def append(self, entries: Sequence[Entry]) -> None:
-        for entry in entries:
+    def append(self, entries: Sequence[Entry | Moved]) -> None:
+        told = [entry for entry in entries if isinstance(entry, Entry)]
+        for entry in told:
             failure = self._fails(entry)
             if isinstance(failure, Exception):
                 raise failure
             if failure:
                 raise StateWriteError("cannot write the state: no space")
-        self.journal.extend(("append", entry.status.value, entry.audio_id) for entry in entries)
-        self.entries.extend(entries)
+        self.journal.extend(("append", entry.status.value, entry.audio_id) for entry in told)
+        self.entries.extend(told)
 
     @property
     def header(self) -> None:

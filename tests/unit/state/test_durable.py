@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from types import SimpleNamespace
 
 import pytest
 
@@ -150,6 +151,6 @@ def test_a_folder_whose_sync_fails_is_an_error(old, monkeypatch):
 
 
 def test_where_folders_cannot_be_opened_none_is_synced(tmp_path, monkeypatch):
-    monkeypatch.setattr("personasync.state.durable.os.name", "nt")
+    monkeypatch.setattr("personasync.state.durable.sys", SimpleNamespace(platform="win32"))
     monkeypatch.setattr(os, "fsync", failing(errno.EIO))
     sync_folder(tmp_path)

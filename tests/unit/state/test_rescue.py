@@ -215,7 +215,7 @@ def test_a_file_that_is_no_rescue_file_is_an_error_that_names_it(
     log: FileStateLog, beside: Path
 ) -> None:
     beside.write_bytes(b"junk\n")
-    with pytest.raises(StateError, match="rescue:1: this line cannot be read"):
+    with pytest.raises(StateError, match="rescue:1: this is not a personasync state"):
         log.read()
     beside.write_bytes(b"junk")
     with pytest.raises(StateError, match="rescue:1: this is not a personasync state"):
@@ -226,12 +226,12 @@ def test_one_that_cannot_be_read_is_an_error_that_names_it(log: FileStateLog, be
     beside.mkdir()
     with pytest.raises(StateError) as caught:
         log.read()
-    assert caught.value.message == f"cannot read the rescue file {beside}: Is a directory"
+    assert caught.value.message == (f"cannot read the rescue file {beside}: it is not a plain file")
 
 
 def test_a_pipe_is_an_error_and_not_waited_for(log: FileStateLog, beside: Path) -> None:
     os.mkfifo(beside)
-    with pytest.raises(StateError, match="it is a pipe"):
+    with pytest.raises(StateError, match="it is not a plain file"):
         log.read()
 
 

@@ -67,7 +67,7 @@ def test_one_whose_kept_answer_shows_its_id_is_not_given_up(cli: Cli) -> None:
     refused = cli("state", "rm", "p-001", "--force")
     assert (refused.code, refused.stderr) == (
         1,
-        "Error: 'p-001' is pending, and an answer that was kept for it shows its ID\n"
+        "Error: 'p-001' is pending, and an answer that was kept for it shows its ID, THEID\n"
         "  record it: personasync import audio-001 THEID\n",
     )
 
