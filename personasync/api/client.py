@@ -31,8 +31,8 @@ _REASON_LIMIT: Final = 200
 _log = logging.getLogger(__name__)
 
 
-class HttpApi:
-    """The API behind one base URL.
+class Line:
+    """The way to the API behind one base URL, with one key.
 
     ``connect_timeout`` and ``read_timeout`` are seconds: to connect, TLS
     included, and for the whole answer to arrive, however slowly it drips.
@@ -57,27 +57,61 @@ class HttpApi:
         self._timeouts = (connect_timeout, read_timeout)
         self._sessions = threading.local()
 
-    def create(self, request: PersonaRequest) -> Outcome:
-        """Ask once for a persona. What the network and the API do is an outcome, never an error."""
-        exchange = Exchange(json.dumps(request.to_json(), allow_nan=False).encode())
-        started = time.monotonic()
+    def _send(self, method: str, path: str, body: bytes = b"", about: str = "") -> Exchange:
+        """Send one request; what the network does is in the exchange, never raised."""
+        exchange = Exchange(body)
+        headers = {"Accept": "application/json"}
+        if body:
+            headers["Content-Type"] = "application/json"
         try:
-            self._exchange(exchange)
+            self._session().request(
+                method,
+                self._base_url + path + about,
+                data=exchange,
+                headers=headers,
+                timeout=self._timeouts,
+                allow_redirects=False,
+                stream=True,
+            ).close()
         except EXCHANGE_ERRORS as error:
             exchange.failure = exchange.failure or error
-        outcome = self._outcome(exchange, (request.audio_id, request.task_id))
-        self._note(request, outcome, time.monotonic() - started)
-        return outcome
+        return exchange
 
-    def _exchange(self, exchange: Exchange) -> None:
-        self._session().post(
-            self._base_url + GENERATE_PATH,
-            data=exchange,
-            headers={"Content-Type": "application/json", "Accept": "application/json"},
-            timeout=self._timeouts,
-            allow_redirects=False,
-            stream=True,
-        ).close()
+    def _note(self, method: str, path: str, about: str, seconds: float, said: object) -> None:
+        if _log.isEnabledFor(logging.DEBUG):
+            told = f"{about} took {seconds:.3f} s: {said!r}"
+            _log.debug(
+                "%s %s%s (Authorization: Bearer ***) %s",
+                method,
+                self._base_url,
+                path,
+                told.replace("##", r"#\x23"),  # a CI log may obey ##[…] wherever it stands
+            )
+
+    def _say(self, error: BaseException, *, sent: bool = True) -> str:
+        words = self._key.redact(describe(error, self._timeouts, sent=sent))
+        return words[:_REASON_LIMIT]
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._sessions, "session", None)
+        if session is None:
+            session = new_session(self._route, self._key)
+            self._sessions.session = session
+        return session
+
+
+class HttpApi(Line):
+    """Makes personas."""
+
+    def create(self, request: PersonaRequest) -> Outcome:
+        """Ask once for a persona. What the network and the API do is an outcome, never an error."""
+        started = time.monotonic()
+        body = json.dumps(request.to_json(), allow_nan=False).encode()
+        exchange = self._send("POST", GENERATE_PATH, body)
+        outcome = self._outcome(exchange, (request.audio_id, request.task_id))
+        seconds = time.monotonic() - started
+        self._note("POST", GENERATE_PATH, f"for audio {request.audio_id!r}", seconds, outcome)
+        return outcome
 
     def _outcome(self, exchange: Exchange, others: tuple[str, str]) -> Outcome:
         if not exchange.sent:
@@ -95,24 +129,3 @@ class HttpApi:
         if isinstance(outcome, Unclear) and out_of_patience(exchange.failure):
             return replace(outcome, late=True)
         return outcome
-
-    def _note(self, request: PersonaRequest, outcome: Outcome, seconds: float) -> None:
-        if _log.isEnabledFor(logging.DEBUG):
-            about = f"for audio {request.audio_id!r} took {seconds:.3f} s: {outcome!r}"
-            _log.debug(
-                "POST %s%s (Authorization: Bearer ***) %s",
-                self._base_url,
-                GENERATE_PATH,
-                about.replace("##", r"#\x23"),  # a CI log may obey ##[…] wherever it stands
-            )
-
-    def _say(self, error: BaseException, *, sent: bool = True) -> str:
-        words = self._key.redact(describe(error, self._timeouts, sent=sent))
-        return words[:_REASON_LIMIT]
-
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._sessions, "session", None)
-        if session is None:
-            session = new_session(self._route, self._key)
-            self._sessions.session = session
-        return session

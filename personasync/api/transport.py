@@ -433,8 +433,9 @@ def _without_empty_body(options: dict[str, Any]) -> dict[str, Any]:
     """Send a question as what it is: with no body, and so without a word about its length."""
     if options["body"].getbuffer().nbytes:
         return options
-    headers = {k: v for k, v in options["headers"].items() if k.lower() != "content-length"}
-    return {**options, "body": None, "headers": headers}
+    framing = ("content-length", "transfer-encoding")
+    headers = {k: v for k, v in options["headers"].items() if k.lower() not in framing}
+    return {**options, "body": None, "headers": headers, "chunked": False}
 
 
 class _Pool(HTTPConnectionPool):

@@ -31,13 +31,17 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task: ``status`` is the API's word, ``model`` what was asked for, ``error`` its message."""
+    """A task: ``status`` is the API's word, ``model`` what was asked for, ``error`` its message.
+
+    ``complete``: every track that was told has an ID, so no other audio is its.
+    """
 
     task_id: str
     status: str
     tracks: tuple[Track, ...] = ()
     model: str | None = None
     error: str | None = None
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
