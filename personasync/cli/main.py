@@ -21,6 +21,7 @@ from personasync.model.version import __version__
 _COMMANDS: Final = {
     "init": "Write a commented manifest to start from.",
     "validate": "Check the manifest, offline.",
+    "check": "Ask the API what can be known beforehand.",
     "plan": "Show what apply would do; change nothing.",
     "show": "Show a saved plan.",
     "apply": "Create what is missing and record the IDs.",

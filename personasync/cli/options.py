@@ -223,42 +223,47 @@ def lock_option(command: _F) -> _F:
     )(command)
 
 
+def narrowing_options(command: _F) -> _F:
+    """Add what narrows a plan."""
+    target = option(
+        "--target",
+        multiple=True,
+        metavar="KEY",
+        help="Only this key or glob; repeatable.",
+        shell_complete=complete_key,
+    )
+    exclude = option(
+        "--exclude",
+        multiple=True,
+        metavar="KEY",
+        help="Not this key or glob; repeatable.",
+        shell_complete=complete_key,
+    )
+    return target(exclude(command))
+
+
+def fail_options(command: _F) -> _F:
+    """Add what makes errors of warnings and of what needs attention."""
+    strict = option("--strict", is_flag=True, help="Warnings and (!) rows are errors.")
+    fail_on = option(
+        "--fail-on",
+        multiple=True,
+        type=click.Choice(["warnings", "attention"]),
+        metavar="KIND",
+        help="One of them: warnings, or attention.",
+    )
+    return strict(fail_on(command))
+
+
 def selection_options(command: _F) -> _F:
     """Add what narrows a plan and what refuses it."""
-    for decorate in reversed(
-        (
-            option(
-                "--target",
-                multiple=True,
-                metavar="KEY",
-                help="Only this key or glob; repeatable.",
-                shell_complete=complete_key,
-            ),
-            option(
-                "--exclude",
-                multiple=True,
-                metavar="KEY",
-                help="Not this key or glob; repeatable.",
-                shell_complete=complete_key,
-            ),
-            option(
-                "--max-creates",
-                type=click.IntRange(min=0),
-                metavar="N",
-                help="Refuse a plan that would create more.",
-            ),
-            option("--strict", is_flag=True, help="Warnings and (!) rows are errors."),
-            option(
-                "--fail-on",
-                multiple=True,
-                type=click.Choice(["warnings", "attention"]),
-                metavar="KIND",
-                help="One of them: warnings, or attention.",
-            ),
-        )
-    ):
-        command = decorate(command)
-    return command
+    max_creates = option(
+        "--max-creates",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Refuse a plan that would create more.",
+    )
+    return narrowing_options(max_creates(fail_options(command)))
 
 
 def _log_to_stderr() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from personasync.render.commands import Shell
 from personasync.render.safe import printable, shell_word
 
 if TYPE_CHECKING:
+    from personasync.model.diagnostics import Diagnostic
     from personasync.plan.compute import Plan
     from personasync.state import Header, Holder, LogContents, State, StateLog
 
@@ -189,18 +190,23 @@ class Workspace:
 
     def compute_plan(self, manifest: Manifest, state: State) -> Plan:
         """Compute the plan; what contradicts the state is shown in its line of the manifest."""
-        from personasync.manifest.find import may_be_shown
-        from personasync.manifest.lines import with_sources
         from personasync.plan.compute import compute_plan  # not every command has one
 
         try:
             return compute_plan(manifest, state)
         except PlanError as error:
-            for file in manifest.files:
-                if Path(file).is_file() and may_be_shown(file):
-                    data = Path(file).read_bytes()
-                    error.diagnostics = tuple(with_sources(error.diagnostics, file, data))
+            error.diagnostics = self.with_sources(error.diagnostics)
             raise
+
+    def with_sources(self, diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+        """Return diagnostics with the lines of the manifest that they are about."""
+        from personasync.manifest.find import may_be_shown
+        from personasync.manifest.lines import with_sources
+
+        for file in dict.fromkeys(each.place.file for each in diagnostics if each.place):
+            if Path(file).is_file() and may_be_shown(file):
+                diagnostics = list(with_sources(diagnostics, file, Path(file).read_bytes()))
+        return tuple(diagnostics)
 
     def log(self, *, any_api: bool = False) -> StateLog:
         """Return the state log; with ``any_api`` whichever API it belongs to, unless one is set."""

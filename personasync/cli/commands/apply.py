@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
 
 import click
 
-from personasync.api.key import FILE_VARIABLE, KEY_VARIABLE, ApiKey, read_api_key
+from personasync.api.key import FILE_VARIABLE, KEY_VARIABLE
 from personasync.cli import planfile
+from personasync.cli.apis import Timeouts, open_apis, require_key
 from personasync.cli.console import Console, approve
 from personasync.cli.group import Command
 from personasync.cli.leaving import leave
@@ -29,13 +28,12 @@ from personasync.cli.options import (
 )
 from personasync.cli.planning import Outputs, Selection, annotating, check_outputs, show_plan
 from personasync.cli.progress import Telling
-from personasync.cli.rehearsal import rehearsal
 from personasync.cli.report import Report
 from personasync.cli.session import remember
 from personasync.cli.workspace import Workspace
 from personasync.engine import DEFAULT_RATE, ApplyOptions, PersonaApi, apply
 from personasync.engine.events import Account
-from personasync.model.errors import ConfigurationError, StateError, UsageError
+from personasync.model.errors import StateError, UsageError
 from personasync.model.outcome import Outcome
 from personasync.model.persona import Manifest, PersonaRequest, Settings
 from personasync.model.spelling import counted
@@ -48,14 +46,6 @@ from personasync.state import StateLog
 from personasync.state.log import Leased
 
 DEFAULT_PARALLELISM: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class _Timeouts:
-    """Seconds."""
-
-    connect: float
-    read: float
 
 
 @click.command(
@@ -124,7 +114,7 @@ def command(
     """
     selection = Selection(target, exclude, max_creates, strict, fail_on)
     files = Outputs(json=json_out, markdown=markdown_out)
-    timeouts = _Timeouts(connect_timeout, read_timeout)
+    timeouts = Timeouts(connect_timeout, read_timeout)
     console = workspace.console
     with (
         annotating(workspace, output_format),
@@ -199,30 +189,14 @@ def _show(workspace: Workspace, plan: Plan, output_format: str) -> None:
 
 @contextmanager
 def _api(
-    workspace: Workspace, manifest: Manifest, plan: Plan, timeouts: _Timeouts
+    workspace: Workspace, manifest: Manifest, plan: Plan, timeouts: Timeouts
 ) -> Iterator[PersonaApi]:
     """Yield the API that the plan needs: a real one, the sandbox's, or none at all."""
     if not any(action.kind in SPENDING for action in plan.actions):
         yield _NoApi()
         return
-    from personasync.api.client import HttpApi
-
-    if not workspace.sandbox:
-        yield HttpApi(
-            workspace.api,
-            _require_key(),
-            connect_timeout=timeouts.connect,
-            read_timeout=timeouts.read,
-        )
-        return
-    with rehearsal(workspace, manifest) as sandbox:
-        yield HttpApi(
-            sandbox.base_url,
-            ApiKey("sandbox"),
-            connect_timeout=timeouts.connect,
-            read_timeout=timeouts.read,
-            direct=True,
-        )
+    with open_apis(workspace, manifest, timeouts, name="apply") as apis:
+        yield apis.personas
 
 
 class _NoApi:
@@ -241,23 +215,12 @@ def _question(workspace: Workspace, plan: Plan) -> list[str]:
         spent = counted(creates, "audio")
         if resumes:
             spent += f", and {counted(resumes, 'audio')} whose persona may exist already"
-        key = None if workspace.sandbox else _require_key()
+        key = None if workspace.sandbox else require_key("apply")
         api = "the sandbox, on this machine" if workspace.sandbox else workspace.api
         about = [f"  spends  {spent}", f"  API     {printable(api)}", *about]
         if key is not None and key.last_four is not None:
             about.append(f"  key     ends in {key.last_four}")
     return [*about, "Apply this plan? Each audio can make a persona only once."]
-
-
-def _require_key() -> ApiKey:
-    key = read_api_key(os.environ)
-    if key is None:
-        raise ConfigurationError(
-            "there is no API key",
-            hint=f"set {KEY_VARIABLE}, or {FILE_VARIABLE} to the file that holds it;"
-            " or rehearse without one: personasync apply --sandbox",
-        )
-    return key
 
 
 def _options(
