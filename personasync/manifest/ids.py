@@ -32,6 +32,7 @@ _WRONG: Final = re.compile(
 _WRONG_IN_PERSONA_ID: Final = re.compile(r"[^!-~]|[<>]|\*\*|://")
 _LONGEST_PERSONA_ID: Final = 256
 _AUDIO_FILE: Final = re.compile(r"\.(?:mp3|wav|m4a|flac|ogg|aac|opus|mp4)", re.IGNORECASE)
+_COMMENT: Final = re.compile(r"\s+//.*", re.DOTALL)
 _ADDRESS_END: Final = re.compile(r"([0-9A-Za-z_-]{4,})(?:\.\w{2,4})?/?(?:[?#].*)?")
 _COPY: Final = "copy the ID again, just as the API gave it"
 
@@ -51,7 +52,7 @@ def id_trouble(field: str, text: str, *others: str) -> Trouble | None:
     if trouble is None:
         return None
     meant = _meant(text)
-    if trouble.code == "placeholder" or meant == text.strip() or _trouble(field, meant, others):
+    if trouble.code == "placeholder" or meant in ("", text) or _trouble(field, meant, others):
         return trouble
     return trouble._replace(hint=f"write {meant}")
 
@@ -69,11 +70,6 @@ def _trouble(field: str, text: str, others: tuple[str, ...]) -> Trouble | None:
         return Trouble("placeholder", f"is a placeholder, no ID: {_quoted(text)}", where)
     if field == "personaId":
         return _persona_id_trouble(text)
-    if text != text.strip():
-        around = f"remove the white space around it: {_quoted(text.strip())}"
-        wrong = _WRONG.search(text)
-        assert wrong is not None  # a space at least
-        return Trouble("bad-id", f"cannot hold {character_name(wrong[0])}", around)
     if (wrong := _WRONG.search(text)) is not None:
         return Trouble("bad-id", f"cannot hold {character_name(wrong[0])}", _COPY)
     if (ending := _AUDIO_FILE.search(text)) is not None and ending.end() == len(text):
@@ -101,7 +97,7 @@ def _persona_id_trouble(text: str) -> Trouble | None:
 
 def _meant(text: str) -> str:
     """Return the ID that somebody meant who copied too much, or through a word processor."""
-    text = text.translate(_LOOK_ALIKE).strip().strip(f"{QUOTES},;").strip()
+    text = _COMMENT.sub("", text).translate(_LOOK_ALIKE).strip().strip(f"{QUOTES},;").strip()
     text = "".join(normalize("NFKC", c) if "\uff01" <= c <= "\uff5e" else c for c in text)
     if is_url(text):
         end = _ADDRESS_END.fullmatch(text.rstrip("/").rpartition("/")[2])

@@ -21,7 +21,7 @@ from personasync.manifest.reader import (
 from personasync.manifest.rules import Entry, cut_by_comments, entry_problems
 from personasync.manifest.schemas import Check, compile_schema, load_schema, violations
 from personasync.manifest.values import BROKEN, Map, Value
-from personasync.manifest.words import explain, shown, with_quoted
+from personasync.manifest.words import explain, shown, with_quoted, wrong_altogether
 from personasync.model.diagnostics import Diagnostic, Place, Related, Severity
 from personasync.model.errors import ManifestError
 from personasync.model.persona import Manifest, Persona, PersonaRequest, Settings
@@ -137,6 +137,10 @@ class _Assembly:
         if document.root is BROKEN:
             return
         sound = _checks().manifest(document.root)
+        wrong = None if sound else wrong_altogether(document)
+        if wrong is not None:
+            self.diagnostics.append(wrong)
+            return
         if not sound:
             problems, omitted = _shape_problems(document)
             self.diagnostics += problems
@@ -225,7 +229,7 @@ class _Assembly:
                         told.add((problem.code, problem.place))
                         self.diagnostics.append(problem)
 
-        self.diagnostics += cut_by_comments(document, personas)
+        self.diagnostics += cut_by_comments(document, root, personas)
 
     # Uniqueness across files
 

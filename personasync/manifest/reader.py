@@ -44,6 +44,7 @@ MAX_NODES: Final = 1_600_000
 MAX_PROBLEMS: Final = 500
 """The most problems that are told apart; further ones are only counted."""
 
+_LONGEST_QUOTED: Final = 64
 _CACHED_SCALARS: Final = 1024
 _SPAN: Final = 4  # numbers that make a place: line and column of its start and of its end
 _POSITION: Final = attrgetter("line", "column")
@@ -316,7 +317,9 @@ class _Builder:
                 message = f"a key must be text, but YAML reads {event.value} as {kind_of(value)}"
                 if isinstance(value, Odd) and value.oddity is Oddity.YAML_1_2:
                     message = f"some YAML readers take the key {event.value} for a number"
-                hint = f'quote it: "{event.value}":'
+                hint = "write a word before the colon, or put it in quotes"
+                if event.value[:1].isalnum() and len(event.value) <= _LONGEST_QUOTED:
+                    hint = f'quote it: "{event.value}":'
         self._problem("key-not-text", event, message, hint=hint)
 
     # Mappings and lists

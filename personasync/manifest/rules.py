@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from personasync.manifest.ids import id_trouble
 from personasync.manifest.reader import Document
 from personasync.manifest.texts import text_troubles
-from personasync.manifest.values import Map
+from personasync.manifest.values import Map, Value
 from personasync.manifest.words import QUOTE_LINE
 from personasync.model.contract import (
     DEFAULT_VOCAL_END,
@@ -29,7 +29,9 @@ _is_plain_id: Final = PLAIN_ID.fullmatch
 _TEXTS: Final = ("name", "description", "style")
 _API_DEFAULTS: Final = {"vocalStart": DEFAULT_VOCAL_START, "vocalEnd": DEFAULT_VOCAL_END}
 
-_HASH: Final = re.compile(rb"#(?<=[ \t]#)(?=[^\s#])")  # what begins with a literal is found fast
+_HASH: Final = re.compile(
+    rb"#(?<=[ \t]#)(?=[^\s#]|[ \t]*[0-9]+[ \t]*\r?(?:\n|$))"
+)  # what begins with a literal is found fast
 
 
 class Entry(NamedTuple):  # and no dataclass: there is one a persona, and this is made faster
@@ -80,12 +82,12 @@ def entry_problems(entry: Entry) -> Iterator[Diagnostic]:
                 yield _problem(entry, field, *trouble)
 
 
-def cut_by_comments(document: Document, personas: Map) -> Iterator[Diagnostic]:
+def cut_by_comments(document: Document, root: Map, personas: Map) -> Iterator[Diagnostic]:
     """Yield the texts that an unquoted ``#`` cuts short: ``name: Track #1`` is just ``Track``."""
     ends = _plain_ends(document.data)
     if not ends:
         return
-    for key, entry in personas.items():
+    for name, entry in _holders(root, personas):
         for field in _TEXTS:
             if not isinstance(entry, Map) or not isinstance(entry.get(field), str):
                 continue
@@ -94,10 +96,17 @@ def cut_by_comments(document: Document, personas: Map) -> Iterator[Diagnostic]:
                 yield Diagnostic(
                     Severity.ERROR,
                     "cut-by-comment",
-                    f"personas.{key}.{field} ends here: what follows # is a comment",
+                    f"{name}.{field} ends here: what follows # is a comment",
                     place,
                     QUOTE_LINE,
                 )
+
+
+def _holders(root: Map, personas: Map) -> Iterator[tuple[str, Value]]:
+    """Yield what holds texts, and how messages name it."""
+    yield "defaults", root.get("defaults")
+    for key, entry in personas.items():
+        yield f"personas.{key}", entry
 
 
 def _plain_ends(data: bytes) -> set[tuple[int, int]]:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import yaml
 
-from personasync.manifest.lines import pick_lines
+from personasync.manifest.complaint import Complaint
+from personasync.manifest.ids import QUOTES
+from personasync.manifest.layout import (
+    LAYOUT_SLIPS,
+    continued_text,
+    is_field,
+    owner_of,
+    within_quotes,
+)
 from personasync.manifest.texts import in_quotes
-from personasync.model.diagnostics import Diagnostic, Place, Related, Severity
+from personasync.model.diagnostics import Diagnostic, Place, Severity
 from personasync.model.spelling import cut
 
 _WIDE_ENCODINGS: Final = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
@@ -37,6 +44,8 @@ TOO_DEEP: Final = (
 
 _WORD_KEY: Final = re.compile(r"\s*(?P<key>[\w.-]+)$")
 _HALVES: Final = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
+_HALF: Final = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_ASSIGNED: Final = re.compile(r"\s*(?P<key>[\w.-]+)\s*(?:=>?|→|;)\s*(?P<value>\S.*)$")
 _JOINED: Final = re.compile(r"(?P<indent>\s*)(?P<key>[A-Za-z]\w*):(?P<value>[^\s/].*)$")
 
 
@@ -88,7 +97,7 @@ def explain_syntax(file: str, data: bytes, error: yaml.YAMLError, scalar: Any) -
             "the file holds an unresolved merge conflict",
             "choose what stays, and remove the lines that begin with <<<<<<<, ======= and >>>>>>>",
         )
-    complaint = _Complaint.of(file, data, error, scalar)
+    complaint = Complaint.of(file, data, error, scalar)
     for recognise in _RECOGNISERS:
         finding = recognise(complaint)
         if finding is not None:
@@ -137,91 +146,18 @@ def _at_offset(
     return Diagnostic(Severity.ERROR, code, message, Place(file, line, column), hint)
 
 
-@dataclass(frozen=True, slots=True)
-class _Complaint:
-    """What the parser said, and the text around it. Lines and columns count from 1."""
-
-    file: str
-    problem: str
-    context: str
-    line: int
-    column: int
-    context_line: int
-    context_column: int
-    lines: dict[int, str]
-    scalar: Any
-
-    @classmethod
-    def of(cls, file: str, data: bytes, error: Any, scalar: Any) -> _Complaint:
-        mark = error.problem_mark
-        context = error.context_mark or mark
-        near = set(range(max(1, mark.line - 20), mark.line + 2))
-        return cls(
-            file=file,
-            problem=error.problem or "",
-            context=error.context or "",
-            line=mark.line + 1,
-            column=mark.column + 1,
-            context_line=context.line + 1,
-            context_column=context.column + 1,
-            lines=pick_lines(data, near | {context.line + 1}),
-            scalar=scalar,
-        )
-
-    @property
-    def text(self) -> str:
-        """The line that the parser stopped in."""
-        return self.lines.get(self.line, "")
-
-    @property
-    def rest(self) -> str:
-        """The line from where the parser stopped."""
-        return self.text[self.column - 1 :]
-
-    @property
-    def before(self) -> str:
-        """The line up to where the parser stopped."""
-        return self.text[: self.column - 1]
-
-    def line_above(self, line: int) -> tuple[int, str] | None:
-        """Return the nearest line above that holds more than a comment, and its number."""
-        for number in range(line - 1, max(0, line - 20), -1):
-            text = self.lines.get(number, "")
-            if text.strip() and not text.lstrip().startswith("#"):
-                return number, text
-        return None
-
-    def at(
-        self,
-        line: int,
-        column: int,
-        width: int,
-        code: str,
-        message: str,
-        hint: str | None = None,
-        related: tuple[Related, ...] = (),
-    ) -> Diagnostic:
-        """Return a diagnostic about ``width`` characters of one line."""
-        end = (line, column + width) if width else (0, 0)
-        return Diagnostic(
-            Severity.ERROR, code, message, Place(self.file, line, column, *end), hint, related
-        )
-
-    def here(self, code: str, message: str, hint: str | None = None, width: int = 0) -> Diagnostic:
-        """Return a diagnostic about where the parser stopped."""
-        return self.at(self.line, self.column, width, code, message, hint)
-
-
-def _too_deep(c: _Complaint) -> Diagnostic | None:
+def _too_deep(c: Complaint) -> Diagnostic | None:
     return c.here(*TOO_DEEP, width=1) if "nesting depth" in c.problem else None
 
 
-def _unclosed_quote(c: _Complaint) -> Diagnostic | None:
+def _unclosed_quote(c: Complaint) -> Diagnostic | None:
     if "quoted scalar" not in c.context or "found unexpected" not in c.problem:
         return None
     opening = c.lines.get(c.context_line, "")[c.context_column - 1 :]
     quote = opening[:1]
     hint = f"close it with {quote} at the end of the text"
+    if (last := opening.rstrip()[-1:]) in QUOTES and last != quote:
+        hint = f"close it with {quote} instead of {last}"
     return c.at(
         c.context_line,
         c.context_column,
@@ -232,7 +168,7 @@ def _unclosed_quote(c: _Complaint) -> Diagnostic | None:
     )
 
 
-def _tab(c: _Complaint) -> Diagnostic | None:
+def _tab(c: Complaint) -> Diagnostic | None:
     if not c.rest.startswith("\t") or not ("cannot start" in c.problem or "tab" in c.problem):
         return None
     return c.here(
@@ -243,7 +179,7 @@ def _tab(c: _Complaint) -> Diagnostic | None:
     )
 
 
-def _reserved_start(c: _Complaint) -> Diagnostic | None:
+def _reserved_start(c: Complaint) -> Diagnostic | None:
     if "cannot start any token" not in c.problem:
         return None
     value = c.rest.rstrip()
@@ -255,7 +191,7 @@ def _reserved_start(c: _Complaint) -> Diagnostic | None:
     )
 
 
-def _bad_name(c: _Complaint) -> Diagnostic | None:
+def _bad_name(c: Complaint) -> Diagnostic | None:
     if "scanning an alias" not in c.context and "scanning an anchor" not in c.context:
         return None
     what = "an alias" if "alias" in c.context else "an anchor"
@@ -270,7 +206,7 @@ def _bad_name(c: _Complaint) -> Diagnostic | None:
     )
 
 
-def _bad_tag(c: _Complaint) -> Diagnostic | None:
+def _bad_tag(c: Complaint) -> Diagnostic | None:
     if "tag" not in c.context and "tag handle" not in c.problem:
         return None
     value = c.lines.get(c.context_line, "")[c.context_column - 1 :].rstrip()
@@ -284,7 +220,7 @@ def _bad_tag(c: _Complaint) -> Diagnostic | None:
     )
 
 
-def _bad_escape(c: _Complaint) -> Diagnostic | None:
+def _bad_escape(c: Complaint) -> Diagnostic | None:
     if "escape" not in c.problem and "hexdecimal" not in c.problem:
         return None
     start = c.column if c.rest.startswith("\\") else max(c.before.rfind("\\") + 1, 1)
@@ -299,6 +235,10 @@ def _bad_escape(c: _Complaint) -> Diagnostic | None:
             f"{halves[0]} is one character in two halves, as JSON writes it and YAML does not",
             f"write {character} itself, or \\U{ord(character):08x}",
         )
+    if half := _HALF.match(c.text, start - 1):
+        message = f"{half[0]} is one half of a character, and the other half is not there"
+        hint = "write the character itself"
+        return c.at(c.line, start, len(half[0]), "bad-escape", message, hint)
     if "unknown" in c.problem:
         message = f"{written} means nothing inside double quotes"
     else:
@@ -313,7 +253,7 @@ def _bad_escape(c: _Complaint) -> Diagnostic | None:
     )
 
 
-def _block_header(c: _Complaint) -> Diagnostic | None:
+def _block_header(c: Complaint) -> Diagnostic | None:
     if "block scalar" not in c.context:
         return None
     value = c.lines.get(c.context_line, "")[c.context_column - 1 :].rstrip()
@@ -327,7 +267,7 @@ def _block_header(c: _Complaint) -> Diagnostic | None:
     )
 
 
-def _misplaced_colon(c: _Complaint) -> Diagnostic | None:
+def _misplaced_colon(c: Complaint) -> Diagnostic | None:
     """A ``: `` where no key can be: in a value, or below a line that is no whole entry."""
     if "mapping values are not allowed" not in c.problem:
         return None
@@ -341,13 +281,17 @@ def _misplaced_colon(c: _Complaint) -> Diagnostic | None:
         incomplete = _incomplete_entry(c, number, text)
         if incomplete is not None:
             return incomplete
+        if not is_field(word["key"]) and (goes_on := continued_text(c, c.line)) is not None:
+            return goes_on
         return _indentation(c, len(word["key"]), at=word.start("key") + 1)
+    if owner_of(c, c.line) is not None and (goes_on := continued_text(c, c.line)) is not None:
+        return goes_on
     key, colon, value = c.text.partition(":")
-    hint = f"quote the value: {key.strip()}: {in_quotes(value.strip())}" if colon else None
+    hint = f"quote the value: {key.strip()}: {within_quotes(value)}" if colon else None
     return c.here("stray-colon", "an unquoted value cannot hold a colon and a space", hint, width=1)
 
 
-def _missing_colon(c: _Complaint) -> Diagnostic | None:
+def _missing_colon(c: Complaint) -> Diagnostic | None:
     if "could not find expected ':'" not in c.problem:
         return None
     text = c.lines.get(c.context_line, "")
@@ -360,7 +304,7 @@ def _missing_colon(c: _Complaint) -> Diagnostic | None:
     )
 
 
-def _incomplete_entry(c: _Complaint, number: int, text: str) -> Diagnostic | None:
+def _incomplete_entry(c: Complaint, number: int, text: str) -> Diagnostic | None:
     """A line such as ``name:Neon``, ``name Neon`` or ``neon``, where an entry belongs."""
     joined = _JOINED.match(text)
     if joined is not None:
@@ -376,7 +320,12 @@ def _incomplete_entry(c: _Complaint, number: int, text: str) -> Diagnostic | Non
     stripped = text.strip()
     if ": " in text or stripped.endswith(":") or stripped[:1] in "-?\"'[{":
         return None
+    assigned = _ASSIGNED.match(text)
     key, _, value = stripped.partition(" ")
+    if assigned is not None:
+        key, value = assigned["key"], assigned["value"]
+    elif value and not is_field(key) and (goes_on := continued_text(c, number)) is not None:
+        return goes_on
     return c.at(
         number,
         len(text) - len(text.lstrip()) + 1,
@@ -387,7 +336,7 @@ def _incomplete_entry(c: _Complaint, number: int, text: str) -> Diagnostic | Non
     )
 
 
-def _after_quote(c: _Complaint) -> Diagnostic | None:
+def _after_quote(c: Complaint) -> Diagnostic | None:
     """Text behind a closing quote, which often is the quote that was meant to open another."""
     scalar = c.scalar
     if not _unexpected(c) or scalar is None or scalar.style not in ("'", '"'):
@@ -408,6 +357,9 @@ def _after_quote(c: _Complaint) -> Diagnostic | None:
             f"this quote is only closed on line {c.line}",
             f"close it with {scalar.style} at the end of the text",
         )
+    if (mark := c.rest.strip()) in (",", ";"):
+        message = f"{'a comma' if mark == ',' else 'a semicolon'} follows the text in quotes"
+        return c.here("text-after-quote", message, "remove it: a line ends an entry", width=1)
     value = c.text[start.column :].rstrip()
     apostrophe = scalar.style == "'" and c.column == end.column + 1
     hint = (
@@ -423,7 +375,7 @@ def _after_quote(c: _Complaint) -> Diagnostic | None:
     )
 
 
-def _after_bracket(c: _Complaint) -> Diagnostic | None:
+def _after_bracket(c: Complaint) -> Diagnostic | None:
     if not _unexpected(c) or c.before.rstrip()[-1:] not in ("]", "}"):
         return None
     start = min(i for i in (c.text.find("["), c.text.find("{"), len(c.before)) if i >= 0)
@@ -439,7 +391,7 @@ def _after_bracket(c: _Complaint) -> Diagnostic | None:
     )
 
 
-def _dash(c: _Complaint) -> Diagnostic | None:
+def _dash(c: Complaint) -> Diagnostic | None:
     listed = _expected_key(c) and re.match(r"-(\s|$)", c.rest)
     if not listed and not re.search("(block )?sequence entries are not allowed", c.problem):
         return None
@@ -451,13 +403,14 @@ def _dash(c: _Complaint) -> Diagnostic | None:
     )
 
 
-def _no_key(c: _Complaint) -> Diagnostic | None:
+def _no_key(c: Complaint) -> Diagnostic | None:
     if not _expected_key(c) or not c.rest.startswith(":"):
         return None
-    return c.here("missing-key", "a key is missing before the colon", width=1)
+    hint = "write the key before the colon"
+    return c.here("missing-key", "a key is missing before the colon", hint, width=1)
 
 
-def _bad_indentation(c: _Complaint) -> Diagnostic | None:
+def _bad_indentation(c: Complaint) -> Diagnostic | None:
     starts_here = not c.before.strip()
     document_start = "<document start>" in c.problem
     if not starts_here or not (_expected_key(c) or document_start or "'-'" in c.problem):
@@ -465,7 +418,7 @@ def _bad_indentation(c: _Complaint) -> Diagnostic | None:
     return _indentation(c, len(c.rest.rstrip()), at=c.column)
 
 
-def _indentation(c: _Complaint, width: int, at: int) -> Diagnostic:
+def _indentation(c: Complaint, width: int, at: int) -> Diagnostic:
     above = c.line_above(c.line)
     if above is None:
         return c.at(
@@ -473,11 +426,8 @@ def _indentation(c: _Complaint, width: int, at: int) -> Diagnostic:
         )
     number, text = above
     wanted = len(text) - len(text.lstrip())
-    closed = re.search(r":\s+(\{\}|\[\])\s*(?:#.*)?$", text)
-    if closed and at - 1 > wanted:  # as in the manifest that init writes
-        message = f"nothing can stand below line {number}: its {closed[1]} says that it is empty"
-        hint = f"take the {closed[1]} away from line {number}"
-        return c.at(c.line, at, width, "bad-indentation", message, hint)
+    if (other := _other_line_at_fault(c, number, text, at - 1)) is not None:
+        return other
     hint = f"indent it by {_spaces(wanted)}" if wanted else "remove its indentation"
     if at - 1 == wanted:
         return c.at(c.line, at, width, "bad-indentation", "this line cannot stand here")
@@ -492,7 +442,29 @@ def _indentation(c: _Complaint, width: int, at: int) -> Diagnostic:
     )
 
 
-def _flow(c: _Complaint) -> Diagnostic | None:
+def _other_line_at_fault(c: Complaint, number: int, text: str, indent: int) -> Diagnostic | None:
+    """Return that the line above is the one that is out of line, where it surely is."""
+    wanted, top = len(text) - len(text.lstrip()), c.line_above(number)
+    if top is None:  # the first line of all
+        slipped = indent == 0 < wanted
+    else:
+        above = len(top[1]) - len(top[1].lstrip())
+        slipped = wanted < indent == above and not text.rstrip().endswith(":")
+    if not slipped:
+        return None
+    beside = f"lines {top[0]} and {c.line}" if top is not None else f"line {c.line}"
+    return c.at(
+        number,
+        wanted + 1,
+        len(text.strip()),
+        "bad-indentation",
+        f"this line does not line up with {beside}: "
+        f"it is indented by {_spaces(wanted)}, and not by {indent or 'none'}",
+        f"indent it by {_spaces(indent)}" if indent else "remove its indentation",
+    )
+
+
+def _flow(c: Complaint) -> Diagnostic | None:
     if "flow sequence" not in c.context and "flow mapping" not in c.context:
         return None
     bracket = "[" if "sequence" in c.context else "{"
@@ -519,7 +491,7 @@ def _flow(c: _Complaint) -> Diagnostic | None:
     )
 
 
-def _no_value(c: _Complaint) -> Diagnostic | None:
+def _no_value(c: Complaint) -> Diagnostic | None:
     if "node content" not in c.problem:
         return None
     found = c.rest[:1]
@@ -531,7 +503,7 @@ def _no_value(c: _Complaint) -> Diagnostic | None:
     return c.here("missing-value", f"a value is missing before {found}", hint, width=1)
 
 
-def _question_mark(c: _Complaint) -> Diagnostic | None:
+def _question_mark(c: Complaint) -> Diagnostic | None:
     if "mapping keys are not allowed" not in c.problem:
         return None
     value = c.rest.rstrip()
@@ -543,7 +515,7 @@ def _question_mark(c: _Complaint) -> Diagnostic | None:
     )
 
 
-def _after_value(c: _Complaint) -> Diagnostic | None:
+def _after_value(c: Complaint) -> Diagnostic | None:
     if not _unexpected(c):
         return None
     return c.here(
@@ -554,7 +526,7 @@ def _after_value(c: _Complaint) -> Diagnostic | None:
     )
 
 
-def _directive(c: _Complaint) -> Diagnostic | None:
+def _directive(c: Complaint) -> Diagnostic | None:
     words = ("directive", "incompatible YAML")
     if not any(word in c.context or word in c.problem for word in words):
         return None
@@ -568,7 +540,7 @@ def _directive(c: _Complaint) -> Diagnostic | None:
     )
 
 
-def _after_document(c: _Complaint) -> Diagnostic | None:
+def _after_document(c: Complaint) -> Diagnostic | None:
     above = c.line_above(c.line)
     if "<document start>" not in c.problem or above is None or not above[1].startswith("..."):
         return None
@@ -579,8 +551,9 @@ def _after_document(c: _Complaint) -> Diagnostic | None:
     )
 
 
-_RECOGNISERS: Final[tuple[Callable[[_Complaint], Diagnostic | None], ...]] = (
+_RECOGNISERS: Final[tuple[Callable[[Complaint], Diagnostic | None], ...]] = (
     _too_deep,
+    *LAYOUT_SLIPS,
     _unclosed_quote,
     _tab,
     _reserved_start,
@@ -604,12 +577,12 @@ _RECOGNISERS: Final[tuple[Callable[[_Complaint], Diagnostic | None], ...]] = (
 )
 
 
-def _unexpected(c: _Complaint) -> bool:
+def _unexpected(c: Complaint) -> bool:
     """Return whether something follows what had ended."""
     return _expected_key(c) or "<document start>" in c.problem
 
 
-def _expected_key(c: _Complaint) -> bool:
+def _expected_key(c: Complaint) -> bool:
     return "expected key" in c.problem or "expected <block end>" in c.problem
 
 

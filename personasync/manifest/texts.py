@@ -16,7 +16,9 @@ from personasync.model.spelling import cut
 SHORT_DESCRIPTION: Final = 15
 """Characters; a shorter description can hardly capture a style."""
 
-ORDINARY: Final = re.compile(r"[ !#%'()*+./0-9:?@A-Z^_a-z|~,-]*[!%')*+./0-9:?A-Z^_a-z|~-]")
+ORDINARY: Final = re.compile(
+    r"(?!\s)(?:[ !#%'()*+.0-9:?@A-Z^_a-z|~,-]|(?<! )/|/(?!/))*[!%')*+./0-9:?A-Z^_a-z|~-]"
+)
 """Texts of which no rule about characters has a word to say; nearly all are such."""
 
 _UNPRINTABLE: Final = f"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{SURROGATES}"
@@ -47,7 +49,11 @@ def text_troubles(field: str, text: str) -> Iterator[Trouble]:
     plain = text.strip()
     if _LEFT_OVER.fullmatch(plain) or (field == "description" and _NO_PROSE.fullmatch(plain)):
         yield Trouble("placeholder", f"is a placeholder: {quoted(plain)}", _WANTED[field])
-    elif field == "description":
+        return
+    if _AROUND.search(text):
+        message = f"{'begins' if text[0].isspace() else 'ends'} with white space"
+        yield _warning("white-space-around", message, f"write {written(plain)}")
+    if field == "description":
         if len(plain) < SHORT_DESCRIPTION:
             yield _warning(
                 "short-description",
@@ -92,6 +98,17 @@ def _left_from_elsewhere(text: str) -> Iterator[Trouble]:
         mark = text[:1] if text[:1] in _TYPOGRAPHIC else text[-1:]
         message = f"begins with {mark}" if mark == text[:1] else f"ends with {mark}"
         yield _warning("curly-quotes", message, "remove it if it was meant to quote the text")
+    elif text[-1:] == '"' and text.count('"') == 1 and not text[-2:-1].isdigit():
+        message = 'ends with ", and no quote opens it'
+        yield _warning("lone-quote", message, f"write {written(text[:-1].strip())}")
+    if " // " in text:
+        message = "holds //, which begins no comment in YAML"
+        hint = "write # instead of // if a comment begins there: else it becomes part of the text"
+        yield _warning("comment-in-text", message, hint)
+    if (space := _ODD_SPACE.search(text)) is not None:
+        message = f"holds {_space_name(space[0])}, which looks like an ordinary one"
+        plain = re.sub(r"\s+", " ", text)
+        yield _warning("odd-space", message, f"write {written(plain)}")
     if text[-1:] in (",", ";"):
         message = f"ends with {_ENDINGS[text[-1]]}, which becomes part of it"
         yield _warning("trailing-comma", message, f"write {written(text.rstrip(',; '))}")
@@ -103,6 +120,18 @@ def _left_from_elsewhere(text: str) -> Iterator[Trouble]:
         yield _warning("escape-as-text", message, "write the character itself")
 
 
+def _space_name(character: str) -> str:
+    names = {"\u00a0": "a no-break space", "\u3000": "a full-width space"}
+    return f"{names.get(character, 'an unusual space')} (U+{ord(character):04X})"
+
+
+_SPACES: Final = " \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+_AROUND: Final = re.compile(f"^[{_SPACES}]|[{_SPACES}]\n*$")
+# Not those of French beside its punctuation, nor the wide one between wide characters.
+_ODD_SPACE: Final = re.compile(
+    "(?<![«‹0-9])[\u00a0\u202f](?![:;!?»›%0-9])"
+    "|(?<=[\x00-\x7f])\u3000|\u3000(?=[\x00-\x7f])|[\u1680\u2000-\u200a\u205f]"
+)
 _ENDINGS: Final = {",": "a comma", ";": "a semicolon"}
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from unicodedata import normalize
 
 from personasync.manifest.ids import character_name, id_trouble
+from personasync.manifest.layout import is_odd_key, layout_slip
 from personasync.manifest.reader import Document
 from personasync.manifest.schemas import Violation, load_schema
 from personasync.manifest.texts import in_quotes
@@ -76,6 +77,52 @@ def explain(document: Document, violations: Iterable[Violation]) -> Iterator[Dia
                 continue
             told.add((violation.path, violation.keyword))
         yield from _EXPLANATIONS[violation.keyword](document, violation)
+
+
+def wrong_altogether(document: Document) -> Diagnostic | None:
+    """Return the one thing to say of a file where each key would be a problem of its own."""
+    root = document.root
+    if not isinstance(root, Map):
+        return None
+    if any(map(is_odd_key, _keys(root))):
+        slip = layout_slip(document.file, document.data)
+        if slip is not None:
+            return slip
+    if (
+        root.get("version") == 1
+        or not root
+        or any(_like_a_manifest(*pair) for pair in root.items())
+    ):
+        return None
+    what = ", ".join(shown(key, 20) for key in list(root)[:3])
+    return _error(
+        "not-a-manifest",
+        f"this is no manifest: it has {what}, and no personas",
+        Place(document.file, 0, 0),
+        "a manifest begins with version: 1 and personas:; keep other YAML files in another folder",
+    )
+
+
+def _keys(root: Map) -> Iterator[str]:
+    """Yield the keys of the root, of each persona, and their fields."""
+    yield from root
+    personas = root.get("personas")
+    if isinstance(personas, Map):
+        for key, persona in personas.items():
+            yield key
+            if isinstance(persona, Map):
+                yield from persona
+
+
+def _like_a_manifest(key: str, value: Value) -> bool:
+    if meant_field(key, ()) in ("personas", "defaults", "settings"):
+        return True
+    if isinstance(value, Map):
+        return any(_FOLDED_IDS & {_folded(name)} for name in value)
+    return bool(_FOLDED_IDS & {_folded(key)})
+
+
+_FOLDED_IDS: Final = frozenset(("taskid", "audioid", "personaid"))
 
 
 def known_fields(path: Path) -> list[str]:
@@ -159,8 +206,18 @@ def _unknown(document: Document, violation: Violation) -> Iterator[Diagnostic]:
     path = violation.path
     mapping = _mapping_at(document, path)
     known = known_fields(path)
+    if not path and "personas" in mapping and mapping["personas"] is None:
+        return  # what is below personas: was not indented, as is said of its being empty
     for index, (name, value) in enumerate(mapping.items()):
         if name in known:
+            continue
+        if not name.strip():
+            yield _error(
+                "missing-key",
+                f"a field of {dotted(path)} has no name",
+                document.nth_key_place(mapping, index),
+                "write the field's name before the colon",
+            )
             continue
         inside = " of a persona" if len(path) == 2 else f" of {path[0]}" if path else ""
         hint = _elsewhere(name, value, path)
@@ -187,7 +244,8 @@ def _elsewhere(name: str, value: Value, path: Path) -> str | None:
     if not path or path[0] in homes:
         for home, fields in homes.items():
             if name in fields and path != (home,):
-                return f"{name} belongs under {home}"
+                also = " or, indented, to a persona" if home == "defaults" else ""
+                return f"{name} belongs under {home}{also}"
         if name in known_fields(("personas", "")):
             return f"{name} belongs to a persona, below personas: and its key"
     return None
@@ -201,13 +259,35 @@ def _wrong_type(document: Document, violation: Violation) -> Iterator[Diagnostic
     if isinstance(value, (dict, list)) and path and not place.end_line and expects_scalar:
         place = document.key_place(_mapping_at(document, path[:-1]), str(path[-1]))
     if not expects_scalar:
-        yield _not_a_mapping(path, value, place)
+        holder = _mapping_at(document, path[:-1]) if path else {}
+        if len(path) == 2 and _is_field_among_personas(path, value, holder):
+            if not any(value is None for value in holder.values()):
+                yield _field_among_personas(path, place)
+            return
+        known = known_fields(path[:-1]) if len(path) == 1 else ()
+        beside = path == ("personas",) and any(name not in known for name in holder)
+        yield _not_a_mapping(path, value, place, beside=beside)
     elif value is None and _is_empty(place, document, path):
         yield _error("empty-value", f"{name} is empty", place, _empty_hint(path))
     elif violation.expected == "string":
         yield _not_text(path, value, place)
     else:
         yield _not_a_number(path, value, place)
+
+
+def _is_field_among_personas(path: Path, value: Value, personas: Mapping[str, Value]) -> bool:
+    """Whether what stands as a persona is a field that was not indented below one."""
+    is_scalar = value is not None and not isinstance(value, (dict, list))
+    return is_scalar and path[-1] in known_fields(("personas", "")) and len(personas) > 1
+
+
+def _field_among_personas(path: Path, place: Place) -> Diagnostic:
+    return _error(
+        "bad-indentation",
+        f"{path[-1]} stands where a persona's key belongs",
+        place,
+        f"indent {path[-1]} by 4 spaces, as the other fields of the persona above it",
+    )
 
 
 def _is_empty(place: Place, document: Document, path: Path) -> bool:
@@ -221,7 +301,8 @@ def _empty_hint(path: Path) -> str:
     return "write its value after the colon, or remove the line"
 
 
-def _not_a_mapping(path: Path, value: Value, place: Place) -> Diagnostic:
+def _not_a_mapping(path: Path, value: Value, place: Place, *, beside: bool) -> Diagnostic:
+    """``beside``: whether unknown keys stand beside it that may belong below it."""
     name = dotted(path)
     if not path:
         hint = "begin with version: 1, and write each persona below personas:"
@@ -229,8 +310,10 @@ def _not_a_mapping(path: Path, value: Value, place: Place) -> Diagnostic:
             hint = "write keys without dashes: version: 1, then personas:"
         return _error("wrong-type", f"the manifest is {kind_of(value)}, not a mapping", place, hint)
     if value is None:
-        hint = "write its fields below it, indented: taskId, audioId, name and description"
-        if len(path) == 1:
+        hint = "write its fields below it, indented by 4 spaces: taskId, audioId, name, description"
+        if len(path) == 1 and beside:
+            hint = "indent what belongs below it: each key by 2 spaces, its fields by 4"
+        elif len(path) == 1:
             hint = "write its entries below it, indented, or {} for none"
             if path[0] != "personas":
                 hint = "write its fields below it, indented, or remove it"
@@ -265,18 +348,29 @@ def _not_text(path: Path, value: Value, place: Place) -> Diagnostic:
     return _error("not-text", message, place, _RATE if path[-1] == "rateLimit" else _QUOTE)
 
 
+_CUT_OFF: Final = re.compile(r":[ \t]+(#[^\s#].*?)\s*$")
+
+
 def with_quoted(diagnostic: Diagnostic) -> Diagnostic:
     """Return the diagnostic, its advice to quote something completed from its source line."""
     place, source = diagnostic.place, diagnostic.source
     if place is None or source is None or place.end_line != place.line:
         return diagnostic
+    if diagnostic.code == "empty-value" and (
+        cut_off := _CUT_OFF.match(source, place.end_column - 1)
+    ):
+        hint = f"quote it, since # begins a comment: {in_quotes(cut_off[1])}"
+        return replace(diagnostic, hint=hint)
     if diagnostic.hint == _QUOTE:
         text = source[place.column - 1 : place.end_column - 1]
         return replace(diagnostic, hint=f"{_QUOTE}: {in_quotes(text)}")
     if diagnostic.hint == QUOTE_LINE:
         text = source[place.column - 1 :].rstrip()
         if cut(text) == text:
-            hint = f"quote it: {in_quotes(text)}; or put a space after # if it is a comment"
+            remedy = "put a space after # if it is a comment"
+            if re.match(r"\s*#\s", source[place.end_column - 1 :]):
+                remedy = "put the comment on a line of its own"
+            hint = f"quote it: {in_quotes(text)}; or {remedy}"
             return replace(diagnostic, hint=hint)
     return diagnostic
 
@@ -304,12 +398,13 @@ _SPAN: Final = re.compile(
     r"(?:(\d+(?:[.,]\d+)?)\s*(?:s|secs?|seconds?|\"|″)?)?\.?",
     re.IGNORECASE,
 )
+_AFTERTHOUGHT: Final = re.compile(r"\s*(?:[,;]|\s//.*)$")
 _SHORTENED: Final = re.compile(r"[0-9.]+(?:e[0-9]+)?", re.IGNORECASE)
 
 
 def meant_number(text: str, field: str) -> str | None:
     """Return the number, as it is written, that a text such as ``0:30`` or ``30 s`` means."""
-    text = normalize("NFKC", text).strip()
+    text = _AFTERTHOUGHT.sub("", normalize("NFKC", text).strip())
     seconds = field.startswith("vocal")
     number: float | None = None
     if _SHORTENED.fullmatch(text):
@@ -389,7 +484,8 @@ def _bad_key(document: Document, path: Path, key: str) -> Diagnostic:
             "choose a shorter key; the persona's name can be as long as you like",
         )
     plain = normalize("NFKD", key).encode("ascii", "ignore").decode()
-    slug = re.sub("[^A-Za-z0-9._-]+", "-", plain).strip("._-") if key.isprintable() else ""
+    readable = key.translate({0xA0: " ", 0x202F: " ", 0x3000: " "}).isprintable()
+    slug = re.sub("[^A-Za-z0-9._-]+", "-", plain).strip("._-") if readable else ""
     hint = f"write {slug}: " if slug and slug not in mapping else ""
     wrong = next((c for c in key if not re.match("[A-Za-z0-9._-]", c)), None)
     reason = (

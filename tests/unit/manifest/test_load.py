@@ -490,7 +490,10 @@ class TestRules:
             ("style", "Pop\u200d", "unseen-character"),
             ("name", "Neon \U000e0041", "unseen-character"),
             ("name", "👩\u200d🎤 می\u200cخواهم", None),
-            ("name", "\u3000夜\u00a0の歌姫", None),
+            ("name", "夜\u3000の歌姫", None),
+            ("name", "Voix\u202f: « douce »".replace("« ", "«\u00a0"), None),
+            ("name", "\u3000夜の歌姫", "white-space-around"),
+            ("name", "夜\u00a0の歌姫", "odd-space"),
         ],
     )
     def test_characters(self, field: str, text: str, code: str | None) -> None:

@@ -1,0 +1,98 @@
+"""What the YAML parser complains of, with the lines around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from personasync.manifest.lines import pick_lines
+from personasync.model.diagnostics import Diagnostic, Place, Related, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What the parser said, and the text around it. Lines and columns count from 1."""
+
+    file: str
+    data: bytes
+    problem: str
+    context: str
+    line: int
+    column: int
+    context_line: int
+    context_column: int
+    lines: dict[int, str]
+    scalar: Any
+
+    @classmethod
+    def of(cls, file: str, data: bytes, error: yaml.MarkedYAMLError, scalar: Any) -> Complaint:
+        """Return what the parser's error says, with the lines around it."""
+        mark = error.problem_mark
+        assert mark is not None  # whoever asks has looked
+        context = error.context_mark or mark
+        near = set(range(max(1, mark.line - 20), mark.line + 2))
+        return cls(
+            file=file,
+            data=data,
+            problem=error.problem or "",
+            context=error.context or "",
+            line=mark.line + 1,
+            column=mark.column + 1,
+            context_line=context.line + 1,
+            context_column=context.column + 1,
+            lines=pick_lines(data, near | {context.line + 1}),
+            scalar=scalar,
+        )
+
+    @property
+    def text(self) -> str:
+        """The line that the parser stopped in."""
+        return self.lines.get(self.line, "")
+
+    @property
+    def rest(self) -> str:
+        """The line from where the parser stopped."""
+        return self.text[self.column - 1 :]
+
+    @property
+    def before(self) -> str:
+        """The line up to where the parser stopped."""
+        return self.text[: self.column - 1]
+
+    def line_above(self, line: int) -> tuple[int, str] | None:
+        """Return the nearest line above that holds more than a comment, and its number."""
+        for number in range(line - 1, max(0, line - 20), -1):
+            text = self.lines.get(number, "")
+            if text.strip() and not text.lstrip().startswith("#"):
+                return number, text
+        return None
+
+    def near(self) -> Iterator[tuple[int, str]]:
+        """Yield the lines, with their numbers, of which one is at fault: the last ones read."""
+        above = self.line_above(self.line)
+        first = min(self.context_line, above[0] if above else self.line)
+        for number in range(max(first, self.line - 20), self.line + 1):
+            yield number, self.lines.get(number, "")
+
+    def at(
+        self,
+        line: int,
+        column: int,
+        width: int,
+        code: str,
+        message: str,
+        hint: str | None = None,
+        related: tuple[Related, ...] = (),
+    ) -> Diagnostic:
+        """Return a diagnostic about ``width`` characters of one line."""
+        end = (line, column + width) if width else (0, 0)
+        return Diagnostic(
+            Severity.ERROR, code, message, Place(self.file, line, column, *end), hint, related
+        )
+
+    def here(self, code: str, message: str, hint: str | None = None, width: int = 0) -> Diagnostic:
+        """Return a diagnostic about where the parser stopped."""
+        return self.at(self.line, self.column, width, code, message, hint)
