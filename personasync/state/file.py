@@ -28,7 +28,7 @@ from personasync.state.beside import (
     rescued_entries,
 )
 from personasync.state.codec import encode_entry, encode_header
-from personasync.state.durable import CannotReplaceError, create_file, replace_file
+from personasync.state.durable import CannotReplaceError, create_file, replace_file, sync_folder
 from personasync.state.entry import Entry, Header, Moved
 from personasync.state.fold import compacted
 from personasync.state.log import Holder, LogContents
@@ -304,6 +304,8 @@ class FileStateLog:
             if self.header is None:
                 self.header = self._read().header or self._begin()
             self._appender = Appender(self._path)
+            # A run that was killed may have given the file its name without making that durable.
+            sync_folder(self._path.parent)
         return self._appender
 
     def _begin(self) -> Header:

@@ -599,3 +599,16 @@ def test_the_lock_lets_go_of_the_file_and_can_be_taken_again(log, path):
     open_files = [os.path.realpath(descriptor) for descriptor in descriptors]
     assert str(path) not in open_files
     assert len(log.read().entries) == 3
+
+
+def test_the_name_that_a_killed_run_gave_a_state_is_made_durable_with_the_first_append(
+    log, path, monkeypatch
+):
+    path.write_bytes(encode_header(HEADER))
+    synced = []
+    monkeypatch.setattr("personasync.state.file.sync_folder", synced.append)
+    with log.lock():
+        log.append([created(1)])
+        assert synced == [path.parent]
+        log.append([created(2)])
+    assert synced == [path.parent]
