@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -157,31 +158,42 @@ def test_the_team_example(tool: Tool, folder: Path) -> None:
     assert re.fullmatch(r"[0-9a-f]{32}", run(tool, script).splitlines()[-1])
 
 
-def test_the_library_example(tool: Tool, folder: Path) -> None:
-    [program] = blocks("python")
-    tool.write("program.py", program)
+PLANS, APPLIES, READS = blocks("python")
+
+
+def run_program(tool: Tool, program: str) -> str:
+    path = tool.write("program.py", program)
     ended = subprocess.run(
-        [sys.executable, "program.py"],
-        cwd=folder,
+        [sys.executable, path],
+        cwd=tool.folder,
         env=tool.environment,
         capture_output=True,
         check=True,
         text=True,
     )
-    told = [line.split() for line in ended.stdout.splitlines()]
+    return ended.stdout
+
+
+def test_the_library_examples(tool: Tool, folder: Path) -> None:
+    assert run_program(tool, PLANS) == "".join(f"create {key}\n" for key in KEYS)
+    told = [line.split() for line in run_program(tool, APPLIES).splitlines()]
     assert {(key, len(rest)) for key, rest in told[:2]} == {(key, 32) for key in KEYS}
     assert told[2:] == [[key, "created"] for key in KEYS]
     base = tool.environment["PERSONASYNC_BASE_URL"]
     assert tool("plan", "--state", "library.state.jsonl", "--base-url", base).stdout == (
         "No changes. Every persona in the manifest is recorded.\n"
     )
+    assert run_program(tool, PLANS) == "".join(f"unchanged {key}\n" for key in KEYS)
+    assert json.loads(run_program(tool, READS)) == dict(told[:2])
 
 
-def test_the_library_example_is_typed(tmp_path: Path) -> None:
+def test_the_library_examples_are_typed(tmp_path: Path) -> None:
     pytest.importorskip("mypy", reason="the linters are not installed")
-    program = tmp_path / "program.py"
-    program.write_text(blocks("python")[0], encoding="utf-8")
-    check = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(program)]
+    programs = [tmp_path / f"{name}.py" for name in ("plans", "applies", "reads")]
+    for path, program in zip(programs, blocks("python"), strict=True):
+        path.write_text(program, encoding="utf-8")
+    options = ["--strict", "--cache-dir", str(tmp_path)]
+    check = [sys.executable, "-m", "mypy", *options, *map(str, programs)]
     ended = subprocess.run(check, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout
 
