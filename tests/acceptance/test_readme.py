@@ -158,6 +158,27 @@ def test_the_team_example(tool: Tool, folder: Path) -> None:
     assert re.fullmatch(r"[0-9a-f]{32}", run(tool, script).splitlines()[-1])
 
 
+def test_the_accounts_example(tool: Tool, folder: Path) -> None:
+    """Each account has its own folder; what is set for all of them does not mix them."""
+    [script] = blocks("sh", (ROOT / "examples/accounts/README.md").read_text(encoding="utf-8"))
+    tool.environment.update(
+        PERSONASYNC_STATE="other.state.jsonl", PERSONASYNC_MANIFEST="other.yaml"
+    )
+    planned = run(tool, script)
+    assert planned.count("Plan: 1 to create") == 2
+    assert all(key in planned for key in ("night-ferry", "brass-parade"))
+    for name in ("label", "studio"):
+        key = tool.write(
+            f"{tool.environment['HOME']}/.config/personasync-{name}.key", f"{name}-key\n"
+        )
+        key.chmod(0o600)
+    run(tool, script.replace("plan", "apply --auto-approve"))
+    assert (
+        sorted(path.name for path in folder.glob("examples/accounts/*/*.state.jsonl"))
+        == ["personas.state.jsonl"] * 2
+    )
+
+
 PLANS, APPLIES, READS = blocks("python")
 
 
