@@ -106,8 +106,13 @@ def _run(args: Sequence[str], session: Session) -> int:
 
 
 def _finish(code: int) -> int:
-    if sys.stdout is not None:
-        sys.stdout.flush()  # a full disk shows here, while there is still an exit code to set
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a full disk shows here, while there is still an exit code to set
+    except OSError:
+        if code <= 128:
+            raise
+        _give_up_stdout()  # the signal counts: one that a closed terminal sent, most likely
     return code
 
 
@@ -153,7 +158,7 @@ def _say_unexpected(error: BaseException, session: Session) -> None:
         _without_key(
             "Error: personasync failed in a way that it should not:"
             f" {type(error).__name__}: {error}\n"
-            "What was recorded before is safe. Run it again with -v for the details,"
+            "What was recorded before is on disk. Run it again with -v for the details,"
             " and please report them."
         )
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Final, Self
 
@@ -32,6 +33,7 @@ _ENDS_A_PERSONA = frozenset(
     }
 )
 _REMIND_SECONDS: Final = 5.0
+_LONGEST_SILENCE: Final = 30.0
 
 
 @dataclass(slots=True)
@@ -73,13 +75,11 @@ class Telling:
     @contextmanager
     def listening(self) -> Iterator[Listener]:
         """Yield what shows the events of one run."""
-        if self.as_json:
-            yield self._tell_json
-        elif self.console.shows_progress:
+        if self.console.shows_progress and not self.as_json:
             with _bar(self) as show:
                 yield show
         else:
-            yield _Lines(self).show
+            yield _reminding(self, self._tell_json if self.as_json else self.say)
 
     def complain(self, account: Account) -> None:
         """Give the account of a run that something unexpected ended: perhaps nobody heard it."""
@@ -98,8 +98,6 @@ class Telling:
             (self.console.complain if urgent else self.console.say)(text)
 
     def _tell_json(self, event: Event) -> None:
-        if event.kind is EventKind.WAITING:  # for who watches; nothing has happened
-            return
         self.told.add(event.kind)
         if event.rescued is not None or event.kind is EventKind.STOPPING:
             self.say(event)
@@ -116,7 +114,9 @@ class Telling:
 
 
 def _recorded(account: Account) -> bool:
-    return any(row.entry and row.entry.persona_id for row in account.results)
+    return any(
+        row.entry and row.entry.persona_id and row.rescued is None for row in account.results
+    )
 
 
 def _end_of(account: Account) -> Event:
@@ -134,23 +134,39 @@ def _unbegun(error: BaseException) -> str:
     return render_unbegun(run=new_run(), at=utc_now(), exit_code=exit_code_of(error), reason=reason)
 
 
-class _Lines:
-    """A line an event; while there is none, now and then one about what is waited for."""
+class _Reminder:
+    """Now and then a line about what is waited for, the rarer the longer nothing happens."""
 
     def __init__(self, telling: Telling) -> None:
         self._telling = telling
         self._heard = self._said = time.monotonic()
 
-    def show(self, event: Event) -> None:
+    def hear(self, event: Event) -> None:
         now = time.monotonic()
         if event.kind is not EventKind.WAITING:
-            self._heard = self._said = now
-            self._telling.say(event)
-        elif now - self._said >= max(_REMIND_SECONDS, (now - self._heard) / 4):
-            text = waiting_for(event, rate=self._telling.rate)
-            if text is not None:
-                self._said = now
-                self._telling.console.say(text)
+            self._heard = now
+            return
+        silence = now - self._heard
+        if now - self._said < min(max(_REMIND_SECONDS, silence / 4), _LONGEST_SILENCE):
+            return
+        # A wait for the rate is worth a line only where nothing else happens.
+        shown = event if silence >= _REMIND_SECONDS else replace(event, wait=None)
+        text = waiting_for(shown, rate=self._telling.rate)
+        if text is not None:
+            self._said = now
+            self._telling.console.say(text)
+
+
+def _reminding(telling: Telling, tell: Listener) -> Listener:
+    """Return a listener that adds, on stderr, a line now and then about what is waited for."""
+    reminder = _Reminder(telling)
+
+    def hear(event: Event) -> None:
+        reminder.hear(event)
+        if event.kind is not EventKind.WAITING:  # for who watches; nothing has happened
+            tell(event)
+
+    return hear
 
 
 class _Count:
@@ -160,6 +176,7 @@ class _Count:
         self._total = total
         self._rate = rate
         self._began = time.monotonic()
+        self._starts: deque[float] = deque(maxlen=rate.count if rate else 0)
         self._under_way: set[str | None] = set()
         self._ended: set[str | None] = set()
 
@@ -167,6 +184,7 @@ class _Count:
         """Take note of an event; tell whether it ends a persona."""
         if event.kind is EventKind.CREATE_START:
             self._under_way.add(event.audio_id)
+            self._starts.append(time.monotonic())
         if event.kind not in _ENDS_A_PERSONA or event.audio_id in self._ended:
             return False
         self._under_way.discard(event.audio_id)
@@ -187,7 +205,14 @@ class _Count:
         waiting = rest - len(self._under_way)
         if self._rate is None or waiting <= 0:
             return measured
-        return max(measured or 0.0, waiting / self._rate.count * self._rate.seconds)
+        return max(measured or 0.0, self._last_leaves(waiting, self._rate))
+
+    def _last_leaves(self, waiting: int, rate: Rate) -> float:
+        """Return the seconds until the rate lets the last of those who wait leave."""
+        rounds, place = divmod(waiting - 1, rate.count)
+        place -= rate.count - len(self._starts)  # that many may leave now
+        since = time.monotonic() - self._starts[place] if place >= 0 else rate.seconds
+        return rounds * rate.seconds + max(0.0, rate.seconds - since)
 
 
 @contextmanager
@@ -200,10 +225,10 @@ def _bar(telling: Telling) -> Iterator[Listener]:
     words = TextColumn("{task.fields[words]}", markup=False)
     progress = Progress(BarColumn(), MofNCompleteColumn(), words, console=terminal, transient=True)
     task = progress.add_task("apply", total=None, words="")
-    count = _Count(0, telling.rate)
+    count, doing = _Count(0, telling.rate), None
 
     def show(event: Event) -> None:
-        nonlocal count
+        nonlocal count, doing
         if event.kind is EventKind.RUN_START:
             count = _Count(event.total or 0, telling.rate)
             progress.update(task, total=event.total)
@@ -215,7 +240,8 @@ def _bar(telling: Telling) -> Iterator[Listener]:
             telling.say(event)
             return
         progress.advance(task, count.hear(event))
-        doing = waiting_for(event, rate=telling.rate) if event.kind is EventKind.WAITING else None
+        if event.kind is EventKind.WAITING:  # a second old at most
+            doing = waiting_for(event, rate=telling.rate)
         progress.update(task, words="; ".join(filter(None, (count.words(), doing))))
         if event.kind not in (EventKind.CREATE_START, EventKind.WAITING):
             text = render_text(event, shell=telling.shell) or ""
@@ -224,4 +250,5 @@ def _bar(telling: Telling) -> Iterator[Listener]:
     try:
         yield show
     finally:
-        progress.stop()
+        with suppress(OSError):  # a terminal that was closed: the account says more than the bar
+            progress.stop()

@@ -133,7 +133,7 @@ class Conductor:
     ``results``, ``stopped``, ``next_step``, ``refused`` and ``failure`` are for
     the account; ``started`` has every audio that a request was sent for.
     ``held_until`` is the moment until which the rate holds back who could
-    leave; ``None`` where it does not.
+    leave, ``None`` where it does not; ``slowed``: by the API's own word.
     """
 
     def __init__(
@@ -153,6 +153,7 @@ class Conductor:
         self.next_step: NextStep | None = None
         self.refused = False
         self.held_until: float | None = None
+        self.slowed = False
         self.failure: BaseException | None = None
         self._run = run
         self._log = log
@@ -257,7 +258,7 @@ class Conductor:
             return math.inf
         free_at = self._schedule.free_at(now)
         if free_at > max(now, min(moments)):
-            self.held_until = free_at
+            self.held_until, self.slowed = free_at, self._schedule.is_slowed(now)
         return max(min(moments), free_at)
 
     def _receive(self, until: float) -> None:

@@ -128,7 +128,8 @@ class Event:
     many personas the run will act on (``run_start``); ``account`` is set on
     ``run_end``. ``underway`` are the requests that are waited for
     (``stopping``, ``waiting``), oldest first; ``wait`` of ``waiting`` is the
-    seconds until the next may leave, where the rate holds it back.
+    seconds until the next may leave, where the rate holds it back, or for the
+    ``reason`` that it gives.
     """
 
     kind: EventKind

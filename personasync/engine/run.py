@@ -208,7 +208,7 @@ class _Run:
         self._arrived: Callable[[], list[int]] = list
         self._stopped: str | None = None
         self._signals: list[int] = []
-        self._waited_since = 0.0
+        self._told_waiting = time.monotonic()
         self._abandoned = False
         self._failure: BaseException | None = None
 
@@ -241,7 +241,7 @@ class _Run:
         while not self._ended:
             try:
                 self._receive(self._told.get(timeout=_LOOK_SECONDS))
-                self._waited_since = time.monotonic()
+                self._tell_waiting()
             except Empty:
                 self._take_signals()
                 self._tell_waiting()
@@ -268,15 +268,20 @@ class _Run:
                 self._receive(self._told.get_nowait())
 
     def _tell_waiting(self) -> None:
-        """Let who watches know that, and for what, this waits."""
+        """Let who watches know now and then what this waits for, though others get answers."""
         now = time.monotonic()
-        if now - self._waited_since < _TELL_SECONDS:
+        if self._ended or now - self._told_waiting < _TELL_SECONDS:
             return
-        self._waited_since = now
+        self._told_waiting = now
         held_until = self._conductor.held_until
         wait = None if held_until is None else max(0.0, held_until - self._mailbox.now())
+        reason = "the API asks to wait" if self._conductor.slowed else None
         underway = self._conductor.underway()
-        self._tell(Event(EventKind.WAITING, utc_now(), self._id, wait=wait, underway=underway))
+        self._tell(
+            Event(
+                EventKind.WAITING, utc_now(), self._id, wait=wait, reason=reason, underway=underway
+            )
+        )
 
     # How a run ends early.
 

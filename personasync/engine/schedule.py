@@ -197,6 +197,10 @@ class Schedule:
         """Return when the next request may leave, as far as is known."""
         return max(self._not_before, self._window.free_at(now) if self._window else now)
 
+    def is_slowed(self, now: float) -> bool:
+        """Whether it is the API's word that holds back, and not the rate."""
+        return self._not_before > (self._window.free_at(now) if self._window else now)
+
     def sent(self, now: float) -> Slot:
         """Take a slot for a request that leaves now."""
         return self._window.sent(now) if self._window else Slot(now)

@@ -129,7 +129,8 @@ def waiting_for(event: Event, *, rate: Rate | None = None) -> str | None:
         said.append(f"waiting for the answer for {_some(names)}")
     if event.wait is not None:
         limit = f" ({rate})" if rate else ""
-        said.append(f"waiting for the rate{limit}, next in {max(1, round(event.wait))} s")
+        why = event.reason or f"waiting for the rate{limit}"
+        said.append(f"{why}, next in {max(1, round(event.wait))} s")
     return defuse(printable("; ".join(said))) if said else None
 
 

@@ -6,6 +6,8 @@ Everything over real sockets, with the installed command.
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -338,6 +340,31 @@ def test_the_first_ids_come_with_where_they_are(tool: Tool) -> None:
         tool.manifest(3)
         second = apply(tool, server.url)
     assert "commit it" not in second.stdout
+
+
+def test_where_the_ids_are_is_said_when_there_are_some(tool: Tool) -> None:
+    tool.manifest(1)
+    with NastyServer(says(404, "no such task"), creates()) as server:
+        first = apply(tool, server.url)
+        second = apply(tool, server.url)
+    assert "commit it" not in first.stdout
+    assert "commit it" in second.stdout
+
+
+def test_a_terminal_that_is_closed_costs_no_answer(tool: Tool) -> None:
+    tool.manifest(6)
+    release = threading.Event()
+    with NastyServer(held(release)) as server:
+        ours, theirs = pty.openpty()
+        streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+        process = tool.start("apply", "--auto-approve", env=environment(server.url), **streams)
+        wait_for(lambda: len(server.requests) == 4, "four requests")
+        os.close(theirs)
+        os.close(ours)
+        process.send_signal(signal.SIGHUP)
+        release.set()
+        assert process.wait(HANG) == 128 + signal.SIGHUP
+    assert statuses(tool) == {"created": 4}
 
 
 def test_no_message_calls_asking_again_safe() -> None:

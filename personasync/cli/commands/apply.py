@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import click
@@ -42,7 +42,7 @@ from personasync.model.units import Rate
 from personasync.plan.compute import SPENDING, ActionKind, Plan
 from personasync.render.plan import render_text
 from personasync.render.safe import printable
-from personasync.state import StateLog
+from personasync.state import State, StateLog
 from personasync.state.log import Leased
 
 DEFAULT_PARALLELISM: Final = 4
@@ -160,7 +160,7 @@ def command(
                     log.confirm()
                 report = Report(workspace, output_format, files)
                 telling.shell, telling.rate = workspace.shell, options.rate
-                telling.news = _where_ids_are(workspace, manifest) if not state.header else None
+                telling.news = None if _knows_an_id(state) else _where_ids_are(workspace, manifest)
                 with telling.listening() as listener:
                     account = apply(
                         plan, log=log, api=api, options=options, listener=report.hear(listener)
@@ -238,6 +238,10 @@ def _options(
     )
 
 
+def _knows_an_id(state: State) -> bool:
+    return any(entry.ids for entry in state.entries.values())
+
+
 def _where_ids_are(workspace: Workspace, manifest: Manifest) -> NextStep:
     """Say, the first time there are IDs, where they are."""
     path = workspace.state_path
@@ -262,7 +266,8 @@ def _warn_if_ignored(workspace: Workspace, plan: Plan) -> None:
 def _end(telling: Telling, account: Account) -> None:
     """Deal with a run that did not end in order; its account has been given."""
     if account.failure is not None:
-        telling.complain(account)
+        with suppress(OSError):  # a terminal that was closed; the exit code tells the rest
+            telling.complain(account)
     if account.abandoned:
         leave(account.exit_code)
     if account.failure is not None and account.signal is None:

@@ -169,11 +169,42 @@ def test_while_it_waits_it_says_so_now_and_then(
         "waiting for the answer for neon (9s); waiting for the rate (20/10s), next in 6 s"
     }
     assert 6 <= len(lines) <= 11  # less and less often
+    with telling, telling.listening() as listener:
+        for second in range(600):
+            now[0] = float(second)
+            listener(WAITING)
+    lines = capsys.readouterr().err.splitlines()
+    assert 600 / 30 <= len(lines) <= 600 / 20  # but never silent for more than half a minute
 
 
-def test_scripts_are_told_only_what_happened(capsys: pytest.CaptureFixture[str]) -> None:
-    assert tell(Console(), "json", iter([WAITING])) == set()
-    assert capsys.readouterr().out == ""
+def test_what_is_slow_is_named_though_others_get_their_answers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    telling = Telling(Console(), rate=Rate(20, 10.0))
+    with telling, telling.listening() as listener:
+        for second in range(21):
+            now[0] = float(second)
+            listener(Event(EventKind.CREATE_START, AT, "run-1", f"k{second}", f"a{second}"))
+            listener(WAITING)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines.count("waiting for the answer for neon (9s)") == 4
+    assert len(lines) == 21 + 4  # that the rate is waited for is no news while all goes on
+
+
+def test_scripts_are_told_only_what_happened_and_people_what_is_waited_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    telling = Telling(Console(), as_json=True)
+    with telling, telling.listening() as listener:
+        now[0] = 5.0
+        listener(WAITING)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "waiting for the answer for neon (9s); waiting for the rate, next in 6 s\n"
 
 
 def test_what_a_signal_leaves_waiting_is_said_even_when_quiet(
@@ -196,4 +227,4 @@ def test_the_time_left_knows_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
             count.hear(Event(EventKind.CREATE_START, AT, "r", **about))
             assert count.hear(Event(EventKind.CREATE_DONE, AT, "r", **about)), rate
     assert counts[None].words() == "0 in flight, 1s elapsed, about 2s left"
-    assert counts[Rate(20, 10.0)].words() == "0 in flight, 1s elapsed, about 15s left"
+    assert counts[Rate(20, 10.0)].words() == "0 in flight, 1s elapsed, about 20s left"

@@ -248,6 +248,11 @@ def test_what_is_waited_for(seconds: list[float], wait: float | None, text: str 
     assert waiting_for(told, rate=Rate(20, 10.0)) == text
 
 
+def test_a_wait_that_the_api_asks_for_is_not_put_down_to_the_rate() -> None:
+    told = Event(EventKind.WAITING, AT, "run-1", wait=57.0, reason="the API asks to wait")
+    assert waiting_for(told, rate=Rate(20, 10.0)) == "the API asks to wait, next in 57 s"
+
+
 @pytest.mark.parametrize("missing", ["run", "audioId", "personaId"])
 def test_the_schema_refuses_an_event_without_what_it_promises(missing: str) -> None:
     document = json.loads(render_json(event(EventKind.CREATE_DONE, persona_id="p-1")))
