@@ -158,7 +158,7 @@ def _say_unexpected(error: BaseException, session: Session) -> None:
         _without_key(
             "Error: personasync failed in a way that it should not:"
             f" {type(error).__name__}: {error}\n"
-            "What was recorded before is on disk. Run it again with -v for the details,"
+            "What was recorded before is kept. Run it again with -v for the details,"
             " and please report them."
         )
     )

@@ -40,7 +40,7 @@ def raising(error: BaseException) -> Callable[..., NoReturn]:
             1,
             "Error: personasync failed in a way that it should not: ZeroDivisionError:"
             " one / nought\n"
-            "What was recorded before is on disk. Run it again with -v for the details, and please"
+            "What was recorded before is kept. Run it again with -v for the details, and please"
             " report them.\n",
         ),
     ],
