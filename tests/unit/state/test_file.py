@@ -605,7 +605,7 @@ def test_the_name_that_a_killed_run_gave_a_state_is_made_durable_with_the_first_
     log, path, monkeypatch
 ):
     path.write_bytes(encode_header(HEADER))
-    synced = []
+    synced: list[Path] = []
     monkeypatch.setattr("personasync.state.file.sync_folder", synced.append)
     with log.lock():
         log.append([created(1)])
