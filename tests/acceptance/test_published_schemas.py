@@ -113,6 +113,8 @@ def test_every_status_that_an_apply_leaves_follows_the_schema(
     assert statuses == {"pending", "created", "conflict", "failed", "forgotten"}
     listed = tool("state", "list", "--format", "json", "--base-url", sandbox.base_url)
     assert len(json.loads(listed.stdout)) == 4
+    assert tool("state", "set-api", "https://api.elsewhere.example").code == 0
+    check("state", json.loads(path.read_text(encoding="utf-8").splitlines()[-1]))
 
 
 def test_a_plan_with_every_action_follows_the_schema(bad_day: Callable[..., Tool]) -> None:
