@@ -836,7 +836,7 @@ def test_nothing_at_all_is_answered_with_the_help(tool: Tool) -> None:
         (["apply", "--rate-limit", "fast"], "'fast' is not a rate; write it like 20/10s, or none"),
         (["apply", "--retry-for", "soon"], "'soon' is not a duration; write it like"),
         (["import", "p-000"], "Missing argument 'PERSONA_ID'."),
-        (["import", "p-000", "two words"], "that is printable ASCII without spaces"),
+        (["import", "p-000", "two words"], "an ID is printable ASCII without spaces"),
         (["state", "mv", "p-000", "-x"], "No such option"),
         (["state", "mv", "p-000", "a b"], "a key is 1 to 64 letters"),
         (["schema", "bogus"], "'bogus' is not one of"),

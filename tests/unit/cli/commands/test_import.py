@@ -1,7 +1,12 @@
 """What is recorded when an ID is imported."""
 
+import json
+
+import pytest
+
 from personasync.model.persona import PersonaRequest
 from personasync.state import Entry, FileStateLog, Origin, Status
+from tests.helpers.support import Ended
 from tests.unit.cli.conftest import Cli
 
 SENT = PersonaRequest("task-000", "audio-000", "As sent", "A warm and steady voice")
@@ -64,3 +69,98 @@ def test_force_is_given_again_with_what_looks_like_an_option(cli: Cli) -> None:
     )
     assert cli("import", "--force", "--", "p-000", "-x").code == 0
     assert last(cli).persona_id == "-x"
+
+
+# Many at once
+
+
+def ids(cli: Cli, text: str, *args: str) -> Ended:
+    (cli.folder / "ids.csv").write_text(text, encoding="utf-8")
+    return cli("import", "--from", "ids.csv", *args)
+
+
+def test_many_are_recorded_with_one_append(cli: Cli) -> None:
+    cli.manifest(80)
+    rows = "".join(f"p-{number:03},id-{number}\n" for number in range(79))
+    ended = ids(cli, f"key,personaId\n{rows}p-079,\n")
+    assert ended.code == 0
+    assert len(ended.stdout.splitlines()) == 79
+    assert ended.stderr == "Imported 79 IDs; 1 row without an ID passed over.\n"
+    entries = FileStateLog(cli.folder / "personas.state.jsonl", api=None).read().entries
+    assert len(entries) == 79
+    again = ids(cli, f"key,personaId\n{rows}p-079,id-79\n")
+    assert again.stderr == "Imported 1 ID; 79 recorded already.\n"
+    assert json.loads(cli("plan", "--format", "json").stdout)["summary"]["unchanged"] == 80
+
+
+def test_a_name_or_an_audio_finds_the_persona(cli: Cli) -> None:
+    cli.manifest(2)
+    assert ids(cli, "name;personaId;audioId\nPersona 0;a;\n;b;audio-001\n").stdout == (
+        "p-000: imported a\np-001: imported b\n"
+    )
+
+
+WRONG = {
+    "p-009,a,,": "line 2: no persona has the key 'p-009', in the manifest or the state",
+    ",a,audio-9,": "line 2: no persona has the audioId 'audio-9'",
+    ",a,,Nobody": "line 2: no persona has the name 'Nobody'",
+    ",a,,Alike": "line 2: 2 personas have the name 'Alike': p-000, p-001",
+    "p-000,null,,": "line 2: null is no ID, but stands for one",
+    "p-000,two words,,": "line 2: PERSONA_ID 'two words' cannot be one",
+    "p-000,audio-000,,": "line 2: audio-000 is the audioId of this persona, not its ID",
+    "p-000,a,,\np-001,a,,": "line 3: a stands in line 2 too, for another audio",
+    "p-000,a,,\np-000,b,,": "line 3: 'p-000' has another ID, a, in line 2",
+}
+
+
+@pytest.mark.parametrize("rows", WRONG)
+def test_all_or_nothing_is_recorded(cli: Cli, rows: str) -> None:
+    cli.manifest(3, name="one.yaml")
+    text = (cli.folder / "one.yaml").read_text(encoding="utf-8")
+    alike = text.replace("Persona 0", "Alike").replace("Persona 1", "Alike")
+    (cli.folder / "personas.yaml").write_text(alike, encoding="utf-8")
+    ended = ids(cli, f"key,personaId,audioId,name\n{rows}\np-002,good,,\n")
+    assert (ended.code, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(WRONG[rows])
+    assert "\nError: nothing was imported: 1 row cannot be\n" in ended.stderr
+    assert not (cli.folder / "personas.state.jsonl").exists()
+
+
+def test_another_id_is_recorded_by_force_alone(cli: Cli) -> None:
+    cli.manifest(1)
+    cli("import", "p-000", "old")
+    refused = ids(cli, "key,personaId\np-000,new\n")
+    assert (refused.code, refused.stdout) == (1, "")
+    assert "'p-000' is recorded with another ID, old" in refused.stderr
+    assert "--force" in refused.stderr
+    assert ids(cli, "key,personaId\np-000,new\n", "--force").code == 0
+    assert last(cli).persona_id == "new"
+
+
+def test_an_old_state_brings_what_nothing_else_knows(cli: Cli) -> None:
+    old = Entry("audio-9", "gone", Status.CREATED, "id-9", request=SENT)
+    cli.record(
+        old, Entry("audio-000", "p-000", Status.PENDING), name="old", api="https://a.example"
+    )
+    cli.manifest(1)
+    ended = cli("import", "--from", "old", "--base-url", "https://a.example")
+    assert (ended.code, ended.stdout) == (0, "gone: imported id-9\n")
+    assert ended.stderr == "Imported 1 ID; 1 row without an ID passed over.\n"
+    assert (last(cli).audio_id, last(cli).request) == ("audio-9", SENT)
+    other = cli("import", "--from", "old", "--state", "new", "--base-url", "https://b.example")
+    assert (other.code, other.stderr.splitlines()[0]) == (
+        1,
+        "Error: old holds IDs of https://a.example, but the state is of https://b.example",
+    )
+
+
+@pytest.mark.parametrize("args", [["--from", "x", "p-000"], ["p-000"], []])
+def test_one_or_many_must_be_named(cli: Cli, args: list[str]) -> None:
+    cli.manifest(1)
+    assert cli("import", *args).code == 64
+
+
+def test_a_list_that_is_not_there_is_told(cli: Cli) -> None:
+    assert cli("import", "--from", "none.csv").stderr == (
+        "Error: cannot read none.csv: No such file or directory\n"
+    )

@@ -1,0 +1,113 @@
+"""Many IDs adopted at once: every row is looked at before anything is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from personasync.model.errors import PersonasyncError
+from personasync.model.persona import Manifest
+from personasync.state.edits import Objection, check_id, objections, recorded
+from personasync.state.entry import Entry
+from personasync.state.find import Record, find, records
+from personasync.state.fold import State
+from personasync.state.lists import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What adopting a list comes to.
+
+    ``entries`` are to be appended; ``known`` counts the rows that are recorded
+    with their ID already. ``wrong`` says what cannot be adopted at all,
+    ``against`` what only force adopts, each with its row's place.
+    """
+
+    entries: tuple[Entry, ...] = ()
+    known: int = 0
+    wrong: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
+
+
+def adopt(rows: Sequence[Row], manifest: Manifest, state: State) -> Adoption:
+    """Work out what records every ID of a list, and what speaks against that."""
+    persons = _Personas(manifest, state)
+    wrong: list[str] = []
+    chosen: dict[str, tuple[Row, Record]] = {}
+    for row in rows:
+        try:
+            record = persons.of(row)
+            check_id(row.persona_id, record)
+            _check_once(chosen, row, record)
+        except PersonasyncError as error:
+            wrong.append(f"{row.where}: {error}")
+        else:
+            chosen.setdefault(record.audio_id, (row, record))
+    wrong += _shared_ids(row for row, _record in chosen.values())
+    new = [pair for pair in chosen.values() if not _is_known(*pair)]
+    against = [
+        f"{row.where}: {objection.message}"
+        for row, record in new
+        for objection in _objections(row, record, manifest, state)
+    ]
+    entries = tuple(recorded(record, row.persona_id) for row, record in new)
+    return Adoption(entries, len(chosen) - len(new), tuple(wrong), tuple(against))
+
+
+class _Personas:
+    """Finds the persona that a row means, by whatever the row has."""
+
+    def __init__(self, manifest: Manifest, state: State) -> None:
+        self._known = records(manifest, state)
+        self._audios = {record.audio_id: record for record in self._known}
+        self._names: dict[str, list[Record]] = {}
+        for record in self._known:
+            request = record.persona.request if record.persona else None
+            request = request or (record.entry.request if record.entry else None)
+            if request is not None:
+                self._names.setdefault(request.name, []).append(record)
+
+    def of(self, row: Row) -> Record:
+        if row.audio_id is not None:
+            return self._audios.get(row.audio_id) or self._of_new_audio(row)
+        if row.key is not None:
+            return find(self._known, row.key)
+        named = self._names.get(row.name or "", [])
+        if len(named) == 1:
+            return named[0]
+        if not named:
+            raise PersonasyncError(f"no persona has the name {row.name!r}")
+        keys = ", ".join(record.key for record in named)
+        raise PersonasyncError(f"{len(named)} personas have the name {row.name!r}: {keys}")
+
+    def _of_new_audio(self, row: Row) -> Record:
+        """Return a record for an audio that only an old state knows: its own word counts."""
+        if row.entry is None or row.audio_id is None:
+            raise PersonasyncError(f"no persona has the audioId {row.audio_id!r}")
+        return Record(row.entry.key, row.audio_id, None, row.entry)
+
+
+def _check_once(chosen: dict[str, tuple[Row, Record]], row: Row, record: Record) -> None:
+    before = chosen.get(record.audio_id)
+    if before is not None and before[0].persona_id != row.persona_id:
+        raise PersonasyncError(
+            f"{record.key!r} has another ID, {before[0].persona_id}, in {before[0].where}"
+        )
+
+
+def _shared_ids(rows: Iterable[Row]) -> Iterator[str]:
+    seen: dict[str, Row] = {}
+    for row in rows:
+        before = seen.setdefault(row.persona_id, row)
+        if before is not row:
+            yield f"{row.where}: {row.persona_id} stands in {before.where} too, for another audio"
+
+
+def _is_known(row: Row, record: Record) -> bool:
+    return record.entry is not row.entry and record.persona_id == row.persona_id
+
+
+def _objections(row: Row, record: Record, manifest: Manifest, state: State) -> Iterator[Objection]:
+    if record.entry is row.entry and row.entry is not None:
+        record = Record(record.key, record.audio_id)
+    yield from objections(record, row.persona_id, manifest, state)
