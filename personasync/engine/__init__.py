@@ -1,5 +1,5 @@
 """The apply protocol: how a plan is carried out without ever losing an ID."""
 
-from personasync.engine.run import DEFAULT_RATE, ApplyOptions, Listener, PersonaApi, apply
+from personasync.engine.run import DEFAULT_RATE, ApplyOptions, Checked, Listener, PersonaApi, apply
 
-__all__ = ["DEFAULT_RATE", "ApplyOptions", "Listener", "PersonaApi", "apply"]
+__all__ = ["DEFAULT_RATE", "ApplyOptions", "Checked", "Listener", "PersonaApi", "apply"]

@@ -23,13 +23,16 @@ from typing import Final, Protocol, TypeAlias
 from personasync.engine.attempt import Attempt, Step, reason_of
 from personasync.engine.events import Event, EventKind, PersonaResult, Result, Underway
 from personasync.engine.schedule import Likeness, RetryBudget, Schedule, Slot, worth_a_retry
+from personasync.engine.waiting import Waiting
 from personasync.model.contract import EXISTS_CODE
 from personasync.model.errors import StateWriteError
 from personasync.model.outcome import Conflict, Moved, NotSent, Outcome, Refused, Throttled, Unclear
 from personasync.model.persona import PersonaRequest
 from personasync.model.steps import Command, NextStep, Option
+from personasync.model.tasks import TaskAnswer
 from personasync.model.units import format_duration
 from personasync.plan.compute import Action
+from personasync.plan.preflight import Finding
 from personasync.state.entry import Entry
 from personasync.state.log import Leased, StateLog
 from personasync.state.rescue import missing, rescue
@@ -67,7 +70,15 @@ class Go:
     """Word that what needed no request has been told, so that requests may begin."""
 
 
-Message: TypeAlias = Answer | Halt | Leave | Go
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What the API says of a task that personas wait for."""
+
+    task_id: str
+    answer: TaskAnswer
+
+
+Message: TypeAlias = Answer | Looked | Halt | Leave | Go
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +145,8 @@ class Conductor:
     the account; ``started`` has every audio that a request was sent for.
     ``held_until`` is the moment until which the rate holds back who could
     leave, ``None`` where it does not; ``slowed``: by the API's own word.
+    ``waiting`` are personas whose tasks are still being generated, and ``look``
+    asks about one of these; who waited in vain is in ``held``.
     """
 
     def __init__(
@@ -146,6 +159,8 @@ class Conductor:
         schedule: Schedule,
         budget: RetryBudget,
         tell: Callable[[Told], None],
+        waiting: Waiting | None = None,
+        look: Callable[[str], None] | None = None,
     ) -> None:
         self.results: dict[str, PersonaResult] = {}
         self.started: set[str] = set()
@@ -173,6 +188,10 @@ class Conductor:
         self._at_the_log: list[tuple[Attempt, Step]] = []  # being appended
         self._left = False
         self._may_send = False
+        self._waiting = waiting
+        self._look = look
+        self._looking: dict[str, Slot] = {}
+        self.held: dict[str, Finding] = {}
 
     def conduct(self, known: Iterable[Known], to_ask: Iterable[Action]) -> None:
         """Record what is known, then see every persona through; never raises."""
@@ -233,7 +252,7 @@ class Conductor:
         if self._left:
             return bool(self._steps)
         waits = self._steps or self._in_flight or self._resting or self._ready
-        return bool(waits or (self._to_ask and not self._schedule.closed))
+        return bool(waits or ((self._to_ask or self._waiting) and not self._schedule.closed))
 
     def _go_on(self) -> None:
         self._receive(self._next_moment())
@@ -254,6 +273,9 @@ class Conductor:
         moments = [self._resting[0][0]] if self._resting else []
         if (self._ready and self._places() > 0) or (not self._ready and self._wanted() > 0):
             moments.append(now)
+        look_at = self._waiting.next_look() if self._waiting else None
+        if look_at is not None:
+            moments.append(look_at)
         if not moments:
             return math.inf
         free_at = self._schedule.free_at(now)
@@ -266,6 +288,8 @@ class Conductor:
             match message:
                 case Answer():
                     self._hear(message)
+                case Looked(task_id, answer):
+                    self._hear_of_task(task_id, answer)
                 case Halt(reason, refused, at_once):
                     self._halt(reason, refused, at_once=at_once)
                 case Leave():
@@ -294,6 +318,18 @@ class Conductor:
             self._fail(error)
             if not any(each is attempt for each, _ in self._steps):
                 self._steps.append((attempt, attempt.unknown(unexpected(error), self._at())))
+
+    def _hear_of_task(self, task_id: str, answer: TaskAnswer) -> None:
+        """Let those who waited for a task be asked for, if it has finished."""
+        now = self._world.now()
+        self._schedule.answered(self._looking.pop(task_id), now)
+        if self._waiting is None:
+            return
+        ready, given_up = self._waiting.heard(task_id, answer, now)
+        self._to_ask.extend(ready)
+        for action in ready:
+            self.held.pop(action.audio_id, None)
+        self.held |= {each.action.audio_id: each for each in given_up}
 
     def _judge(self, attempt: Attempt, outcome: Outcome) -> None:
         """See whether an answer means that nothing more should be sent."""
@@ -401,6 +437,10 @@ class Conductor:
             for audio_id, flight in list(self._in_flight.items())
         )
 
+    def waiting_keys(self) -> tuple[str, ...]:
+        """Return the personas that wait for their tasks; any thread may ask."""
+        return self._waiting.keys if self._waiting else ()
+
     def _append(self, entries: Sequence[Entry]) -> None:
         if entries:
             began = self._world.now()
@@ -472,6 +512,16 @@ class Conductor:
             self._ask(self._ready.popleft(), now)
         if self._schedule.closed:
             self._take_back()
+        else:
+            self._look_at_tasks(now)
+
+    def _look_at_tasks(self, now: float) -> None:
+        while self._waiting and self._look and self._may_send and self._schedule.room(now) > 0:
+            task_id = self._waiting.take_due(now)
+            if task_id is None:
+                return
+            self._looking[task_id] = self._schedule.sent(now)
+            self._look(task_id)
 
     def _can_ask(self, now: float) -> bool:
         if self._schedule.room(now) <= 0 or not self._holds_log():

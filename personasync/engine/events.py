@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from personasync.model.steps import NextStep
 from personasync.plan.compute import Action
+from personasync.plan.preflight import Verdict
 from personasync.state.entry import Entry
 
 
@@ -51,7 +52,8 @@ class PersonaResult:
 
     ``entry`` is what is recorded now; ``reason`` says why, when it is not
     created; ``rescued`` is set when the ID is not in the state: where it is
-    kept instead, or an empty text when nowhere but on the screen.
+    kept instead, or an empty text when nowhere but on the screen. ``held`` is
+    why it was not asked for, where a check found that it must not be yet.
     """
 
     action: Action
@@ -59,6 +61,7 @@ class PersonaResult:
     entry: Entry | None = None
     reason: str | None = None
     rescued: str | None = None
+    held: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,8 @@ class Event:
     ``run_end``. ``underway`` are the requests that are waited for
     (``stopping``, ``waiting``), oldest first; ``wait`` of ``waiting`` is the
     seconds until the next may leave, where the rate holds it back, or for the
-    ``reason`` that it gives.
+    ``reason`` that it gives, and ``waiting`` of it are the keys of those whose
+    tasks are still being generated.
     """
 
     kind: EventKind
@@ -146,4 +150,5 @@ class Event:
     previous_key: str | None = None
     total: int | None = None
     underway: tuple[Underway, ...] = ()
+    waiting: tuple[str, ...] = ()
     account: Account | None = None

@@ -26,18 +26,22 @@ from personasync.engine.conductor import (
     Known,
     KnownTold,
     Leave,
+    Looked,
     Message,
     Told,
     unexpected,
 )
 from personasync.engine.events import Account, Event, EventKind, PersonaResult, Result
-from personasync.engine.schedule import RetryBudget, Schedule
+from personasync.engine.schedule import RetryBudget, Schedule, Window
 from personasync.engine.signals import no_signals, signals
+from personasync.engine.waiting import Waiting
 from personasync.model.clock import new_run, utc_now
 from personasync.model.outcome import Outcome
 from personasync.model.persona import PersonaRequest
+from personasync.model.tasks import TaskAnswer
 from personasync.model.units import Rate
 from personasync.plan.compute import APPLICABLE, SPENDING, Action, ActionKind, Plan, adopted_origin
+from personasync.plan.preflight import Finding, Verdict
 from personasync.state.adopt import sent_request
 from personasync.state.entry import Entry, Status
 from personasync.state.log import StateLog
@@ -84,6 +88,29 @@ class ApplyOptions:
 DEFAULT_OPTIONS: Final = ApplyOptions()
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check found, for an apply to heed.
+
+    Who would be refused is not asked for. Whose task is still running waits
+    up to ``wait_for`` seconds, and ``describe`` looks at the task again; it
+    must be safe to call from several threads, and never raise. ``window`` has
+    the questions that were asked already, since the rate counts them too.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    describe: Callable[[str], TaskAnswer] | None = None
+    wait_for: float = 0.0
+    window: Window | None = None
+
+    @property
+    def held(self) -> dict[str, Finding]:
+        """Who is not asked for, by audio."""
+        kept_back = (Verdict.RUNNING, Verdict.REFUSED)
+        found = (each for each in self.findings if each.verdict in kept_back)
+        return {each.action.audio_id: each for each in found}
+
+
 def apply(
     plan: Plan,
     *,
@@ -91,15 +118,18 @@ def apply(
     api: PersonaApi,
     options: ApplyOptions = DEFAULT_OPTIONS,
     listener: Listener | None = None,
+    checked: Checked | None = None,
 ) -> Account:
     """Carry out a plan and account for every persona in it.
 
     The caller holds the log's lock, and has held it since the state that the
     plan was computed from was read. What goes wrong with a persona, the state
     or the listener is in the account; nothing is raised for it. ``listener``
-    is called in the calling thread, for one event at a time.
+    is called in the calling thread, for one event at a time. What a check of
+    the plan found keeps personas back.
     """
-    return _Run(plan, log, api, options, listener or (lambda _event: None)).carry_out()
+    listener = listener or (lambda _event: None)
+    return _Run(plan, log, api, options, listener, checked or Checked()).carry_out()
 
 
 class Mailbox:
@@ -151,6 +181,10 @@ class Workers:
         """Let whoever is free ask."""
         self._requests.put(request)
 
+    def do(self, task: Callable[[], Message]) -> None:
+        """Let a thread of its own find something out: no question holds up a persona."""
+        threading.Thread(target=lambda: self._put(task()), name="look", daemon=True).start()
+
     def dismiss(self) -> None:
         """Let every thread end once it has its answer."""
         for _ in range(self._count):
@@ -174,7 +208,13 @@ class _Run:
     """The caller's side of a run: it tells, takes signals and gives the account."""
 
     def __init__(
-        self, plan: Plan, log: StateLog, api: PersonaApi, options: ApplyOptions, listener: Listener
+        self,
+        plan: Plan,
+        log: StateLog,
+        api: PersonaApi,
+        options: ApplyOptions,
+        listener: Listener,
+        checked: Checked,
     ) -> None:
         self._id = new_run()
         self._plan = plan
@@ -193,12 +233,17 @@ class _Run:
             log,
             world=self._mailbox,
             asker=self._workers,
-            schedule=Schedule(options.rate, options.parallelism),
+            schedule=Schedule(options.rate, options.parallelism, checked.window),
             budget=RetryBudget(options.retry_for),
             tell=self._told.put,
+            waiting=self._waiting(checked),
+            look=self._look,
         )
+        held = checked.held
+        self._conductor.held |= held
         known = [action for action in self._rows if action.kind in _RECORDED]
-        to_ask = sorted((row for row in self._rows if row.kind in SPENDING), key=_turn)
+        to_ask = [row for row in self._rows if row.kind in SPENDING and row.audio_id not in held]
+        to_ask.sort(key=_turn)
         self._thread = threading.Thread(
             target=lambda: self._conductor.conduct(map(self._known, known), to_ask),
             name="conductor",
@@ -211,6 +256,18 @@ class _Run:
         self._told_waiting = time.monotonic()
         self._abandoned = False
         self._failure: BaseException | None = None
+
+    def _waiting(self, checked: Checked) -> Waiting | None:
+        self._describe = checked.describe
+        running = [each for each in checked.findings if each.verdict is Verdict.RUNNING]
+        if not running or checked.describe is None or checked.wait_for <= 0:
+            return None
+        return Waiting(running, now=self._mailbox.now(), seconds=checked.wait_for)
+
+    def _look(self, task_id: str) -> None:
+        describe = self._describe
+        if describe is not None:
+            self._workers.do(lambda: Looked(task_id, describe(task_id)))
 
     def carry_out(self) -> Account:
         handling = signals if self._options.handle_signals else no_signals
@@ -277,9 +334,16 @@ class _Run:
         wait = None if held_until is None else max(0.0, held_until - self._mailbox.now())
         reason = "the API asks to wait" if self._conductor.slowed else None
         underway = self._conductor.underway()
+        waiting = self._conductor.waiting_keys()
         self._tell(
             Event(
-                EventKind.WAITING, utc_now(), self._id, wait=wait, reason=reason, underway=underway
+                EventKind.WAITING,
+                utc_now(),
+                self._id,
+                wait=wait,
+                reason=reason,
+                underway=underway,
+                waiting=waiting,
             )
         )
 
@@ -407,6 +471,11 @@ class _Run:
         if known is None and action.audio_id in self._conductor.started:
             left = "the run left before its answer came"
             return PersonaResult(action, Result.UNKNOWN, action.entry, left)
+        held = self._conductor.held.get(action.audio_id)
+        if held is not None:
+            return PersonaResult(
+                action, Result.NOT_ATTEMPTED, action.entry, held.reason, held=held.verdict
+            )
         reason = self._stopped or self._conductor.stopped
         return PersonaResult(action, Result.NOT_ATTEMPTED, action.entry, reason)
 

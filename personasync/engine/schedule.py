@@ -170,14 +170,14 @@ class Likeness:
 class Schedule:
     """Which requests may leave at a moment: the rate, the places, a slow-down, the end of a run."""
 
-    def __init__(self, rate: Rate | None, places: int) -> None:
+    def __init__(self, rate: Rate | None, places: int, window: Window | None = None) -> None:
         self.places = places
         """Requests at a time."""
         self.closed = False
         """Whether nothing new may be sent."""
         self.stopped = False
         """Whether nothing at all may be sent, not even what is written down as about to be."""
-        self._window = Window(rate) if rate else None
+        self._window = window or (Window(rate) if rate else None)
         self._not_before = -math.inf
         self._appends = 0
         self._quickest_append = math.inf

@@ -55,6 +55,11 @@ class Finding:
     diagnostics: tuple[Diagnostic, ...] = ()
 
     @property
+    def task_id(self) -> str:
+        """The task of the persona."""
+        return self.action.persona.request.task_id if self.action.persona else ""
+
+    @property
     def reason(self) -> str:
         """The reasons, without the persona's name."""
         key = f"{self.action.key}: "

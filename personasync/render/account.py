@@ -14,6 +14,7 @@ from personasync.model.answer import KeptAnswer, all_shown_ids
 from personasync.model.contract import EXISTS_CODE
 from personasync.model.spelling import counted
 from personasync.model.steps import Command, NextStep, Option
+from personasync.plan.preflight import Verdict
 from personasync.render.commands import HERE, Shell
 from personasync.render.layout import Style, paint, wrap
 from personasync.render.safe import page, printable
@@ -134,10 +135,35 @@ def _groups(account: Account) -> Iterator[_Group]:
     yield from _failed(rows[Result.FAILED])
     yield from _conflicts(rows[Result.CONFLICT])
     yield from _unknown(rows[Result.UNKNOWN], account)
-    if rows[Result.NOT_ATTEMPTED]:
-        settle = "settle what stopped the run, then " if account.refused else ""
-        remedy = NextStep(f"{settle}run ", _APPLY, " again")
-        yield _Group("Not attempted.", remedy, tuple(rows[Result.NOT_ATTEMPTED]))
+    yield from _not_attempted(rows[Result.NOT_ATTEMPTED], account)
+
+
+def _not_attempted(rows: Sequence[PersonaResult], account: Account) -> Iterator[_Group]:
+    running = [row for row in rows if row.held is Verdict.RUNNING]
+    blocked = [row for row in rows if row.held is Verdict.REFUSED]
+    other = [row for row in rows if row.held is None]
+    settle = "settle what stopped the run, then " if account.refused else ""
+    for title, remedy, members in (
+        (
+            "Not attempted: the API would refuse it, as the check found. Nothing was sent.",
+            NextStep("settle what it found, then run ", _APPLY, " again"),
+            blocked,
+        ),
+        (
+            "Not attempted: still being generated. Nothing was sent.",
+            NextStep(
+                "run ",
+                _APPLY,
+                " again when the task has finished; ",
+                Option("wait-for-tasks", "10m"),
+                " waits for it",
+            ),
+            running,
+        ),
+        ("Not attempted.", NextStep(f"{settle}run ", _APPLY, " again"), other),
+    ):
+        if members:
+            yield _Group(title, remedy, tuple(members))
 
 
 def _rescued(rows: Iterable[PersonaResult]) -> Iterator[_Group]:

@@ -127,6 +127,8 @@ def waiting_for(event: Event, *, rate: Rate | None = None) -> str | None:
     if slow:
         names = [f"{row.key} ({format_duration(int(row.seconds))})" for row in slow]
         said.append(f"waiting for the answer for {_some(names)}")
+    if event.waiting:
+        said.append(f"waiting for the tasks of {_some(event.waiting)} to finish")
     if event.wait is not None:
         limit = f" ({rate})" if rate else ""
         why = event.reason or f"waiting for the rate{limit}"

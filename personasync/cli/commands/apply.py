@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Final
 
 import click
 
 from personasync.api.key import FILE_VARIABLE, KEY_VARIABLE
 from personasync.cli import planfile
-from personasync.cli.apis import Timeouts, open_apis, require_key
+from personasync.cli.apis import Apis, Timeouts, open_apis, require_key
 from personasync.cli.console import Console, approve
 from personasync.cli.group import Command
 from personasync.cli.leaving import leave
@@ -31,15 +32,18 @@ from personasync.cli.progress import Telling
 from personasync.cli.report import Report
 from personasync.cli.session import remember
 from personasync.cli.workspace import Workspace
-from personasync.engine import DEFAULT_RATE, ApplyOptions, PersonaApi, apply
+from personasync.engine import DEFAULT_RATE, ApplyOptions, Checked, apply
 from personasync.engine.events import Account
-from personasync.model.errors import StateError, UsageError
+from personasync.model.errors import PlanError, StateError, UsageError
 from personasync.model.outcome import Outcome
 from personasync.model.persona import Manifest, PersonaRequest, Settings
 from personasync.model.spelling import counted
 from personasync.model.steps import NextStep
 from personasync.model.units import Rate
 from personasync.plan.compute import SPENDING, ActionKind, Plan
+from personasync.plan.preflight import Verdict
+from personasync.render.diagnostics import render_github
+from personasync.render.diagnostics import render_text as render_diagnostics
 from personasync.render.plan import render_text
 from personasync.render.safe import printable
 from personasync.state import State, StateLog
@@ -86,6 +90,8 @@ DEFAULT_PARALLELISM: Final = 4
 @option(
     "--read-timeout", type=TIMEOUT, default="10m", show_default=True, help="Time for an answer."
 )
+@option("--check", is_flag=True, help="First ask what would be refused.")
+@option("--wait-for-tasks", type=DURATION, help="So long, for tracks not finished; checks.")
 @lock_option
 @selection_options
 @api_options
@@ -102,6 +108,8 @@ def command(
     retry_for: float,
     connect_timeout: float,
     read_timeout: float,
+    check: bool,
+    wait_for_tasks: float | None,
     target: tuple[str, ...],
     exclude: tuple[str, ...],
     max_creates: int | None,
@@ -153,9 +161,13 @@ def command(
             _show(workspace, plan, output_format)
             selection.refuse_unsafe(plan)
             _warn_if_ignored(workspace, plan)
-            with _api(workspace, manifest, plan, timeouts) as api:
+            with _apis(workspace, manifest, plan, timeouts) as apis:
+                checked = None
+                if apis is not None and (check or wait_for_tasks is not None):
+                    checked = _check(workspace, plan, apis, options, output_format, selection)
+                    checked = replace(checked, wait_for=wait_for_tasks or 0.0)
                 if plan.applicable and not auto_approve:
-                    approve(_question(workspace, plan), to="apply")
+                    approve(_question(workspace, _asked_for(plan, checked)), to="apply")
                 if isinstance(log, Leased):  # much may have happened since it was read
                     log.confirm()
                 report = Report(workspace, output_format, files)
@@ -163,7 +175,12 @@ def command(
                 telling.news = None if _knows_an_id(state) else _where_ids_are(workspace, manifest)
                 with telling.listening() as listener:
                     account = apply(
-                        plan, log=log, api=api, options=options, listener=report.hear(listener)
+                        plan,
+                        log=log,
+                        api=apis.personas if apis is not None else _NoApi(),
+                        options=options,
+                        listener=report.hear(listener),
+                        checked=checked,
                     )
                 report.give(account)
                 _end(telling, account)
@@ -188,15 +205,59 @@ def _show(workspace: Workspace, plan: Plan, output_format: str) -> None:
 
 
 @contextmanager
-def _api(
+def _apis(
     workspace: Workspace, manifest: Manifest, plan: Plan, timeouts: Timeouts
-) -> Iterator[PersonaApi]:
+) -> Iterator[Apis | None]:
     """Yield the API that the plan needs: a real one, the sandbox's, or none at all."""
     if not any(action.kind in SPENDING for action in plan.actions):
-        yield _NoApi()
+        yield None
         return
     with open_apis(workspace, manifest, timeouts, name="apply") as apis:
-        yield apis.personas
+        yield apis
+
+
+def _check(
+    workspace: Workspace,
+    plan: Plan,
+    apis: Apis,
+    options: ApplyOptions,
+    output_format: str,
+    selection: Selection,
+) -> Checked:
+    """Ask what can be known before anything is sent, and say it."""
+    from personasync.cli.checking import run_check
+    from personasync.engine.schedule import Window
+
+    window = Window(options.rate) if options.rate else None
+    check = run_check(workspace, plan, apis.tasks, window)
+    strict = selection.refuses("warnings")
+    if check.diagnostics and strict:
+        raise PlanError(
+            f"{workspace.shell.text(NextStep(strict))}: the check has something to say",
+            diagnostics=check.diagnostics,
+        )
+    if check.diagnostics:
+        console, shell = workspace.console, workspace.shell
+        if output_format == "github":
+            console.result(render_github(check.diagnostics, shell=shell))
+        else:
+            told = render_diagnostics(check.diagnostics, color=console.remark_color, shell=shell)
+            console.say(told)
+    return Checked(check.findings, apis.tasks.describe, window=window)
+
+
+def _asked_for(plan: Plan, checked: Checked | None) -> Plan:
+    """Return what of a plan can be asked for: who is refused spends nothing."""
+    if checked is None:
+        return plan
+    waits = checked.wait_for > 0
+    left_out = {
+        audio_id
+        for audio_id, found in checked.held.items()
+        if found.verdict is Verdict.REFUSED or not waits
+    }
+    kept = tuple(action for action in plan.actions if action.audio_id not in left_out)
+    return replace(plan, actions=kept)
 
 
 class _NoApi:
