@@ -44,15 +44,17 @@ def test_what_would_be_refused_is_not_sent(tool: Tool) -> None:
 
 def test_a_persona_whose_task_finishes_is_created_in_the_same_run(tool: Tool) -> None:
     tool.manifest(2)
-    with serving(tool, tasks={"task-000": finished(0, after=2.0), "task-001": finished(1)}) as box:
+    with serving(tool, tasks={"task-000": finished(0, after=4.0), "task-001": finished(1)}) as box:
         ended = tool("apply", "--check", "--wait-for-tasks", "60s", "--auto-approve")
-        assert list(made(box)) == ["audio-001", "audio-000"], "the other was made meanwhile"
-        looks = [each.target for each in box.received() if each.target.endswith("task-000")]
+        targets = [each.target for each in box.received()]
+        assert set(made(box)) == {"audio-000", "audio-001"}
     assert (ended.code, ended.last_line) == (
         0,
         "Apply complete: 2 created, 0 imported, 0 renamed.",
     )
-    assert len(looks) == 2
+    looks = [place for place, target in enumerate(targets) if target.endswith("task-000")]
+    if len(looks) > 1:  # else this machine was so slow that the task had finished before
+        assert any("persona" in target for target in targets[: looks[-1]]), "made meanwhile"
 
 
 def test_the_end_of_the_time_is_no_failure(tool: Tool) -> None:
