@@ -263,7 +263,7 @@ def refusals() -> Iterator[Any]:
 
     yield pytest.param(no_manifest, (), 1, "there is no personas.yaml here", id="no manifest")
     yield pytest.param(broken_manifest, (), 1, "the manifest has", id="a broken manifest")
-    yield pytest.param(broken_state, (), 1, "holds neither a header nor an entry", id="a broken state")
+    yield pytest.param(broken_state, (), 1, "neither a header nor an entry", id="a broken state")
     yield pytest.param(no_key, (), 1, "there is no API key", id="no key")
     yield pytest.param(stale_plan, ("plan.json",), 5, "the saved plan is stale", id="a stale plan")
     yield pytest.param(nothing, ("--max-creates", "1"), 1, "would create 2", id="a gate")
