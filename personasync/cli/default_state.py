@@ -43,9 +43,16 @@ def _folders(manifests: Sequence[str]) -> list[Path]:
     return list(found.values())
 
 
+def _is_of_the_system(path: Path) -> bool:
+    """Whether a path is a pipe, a device, or a name such as ``/dev/stdin`` for what is open."""
+    if any(path.absolute().is_relative_to(each) for each in ("/dev", "/proc")):
+        return True
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 def _folders_of(name: str) -> Iterator[Path]:
     path = Path(name)
-    if name == "-" or (path.exists() and not path.is_file() and not path.is_dir()):
+    if name == "-" or _is_of_the_system(path):
         raise UsageError(
             f"the manifest {'on standard input' if name == '-' else name} lies in no folder, so"
             " there is no place beside it for a state",
@@ -57,6 +64,6 @@ def _folders_of(name: str) -> Iterator[Path]:
         matches = sorted(map(Path, glob.glob(name, recursive=True)))  # noqa: PTH207 - ** and dots
         yield from (each.parent for each in matches if not each.is_dir())
         if not matches:
-            yield Path(name.partition("*")[0] or ".").parent
+            yield Path(name.partition("*")[0] + "x").parent
     else:
         yield path.parent

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from personasync.model.answer import more_telling
 from personasync.model.errors import StateError
+from personasync.model.steps import NextStep, Option
 from personasync.state.codec import encode_header
 from personasync.state.entry import Entry, Header
 from personasync.state.fold import fold
@@ -145,4 +146,7 @@ def refuse_dangling(path: Path, name: str) -> None:
             ) from None
         return  # nothing is there, or reading it will say what is wrong
     if not stat.S_ISREG(status.st_mode):
-        raise StateError(f"the state {name} is not a plain file", hint="name another")
+        raise StateError(
+            f"the state {name} is not a plain file",
+            hint=NextStep("name another with ", Option("state")),
+        )

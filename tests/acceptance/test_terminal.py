@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -362,3 +363,38 @@ def test_the_question_is_on_the_terminal_wherever_the_rest_goes(tool: Tool) -> N
     text = (tool.folder / "out.txt").read_text(encoding="utf-8")
     assert "Plan: 1 to create" in text
     assert "Answer" not in text
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "pulled": lambda state: state.write_bytes(
+        state.read_bytes()
+        + state.read_bytes().splitlines()[-1].replace(b"-000", b"-001").replace(b"p-000", b"p-001")
+        + b"\n"
+    ),
+    "put in its place": lambda state: state.with_name("new").replace(state),
+    "gone": lambda state: state.unlink(),
+    "emptied": lambda state: state.write_bytes(b""),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_state_that_changes_under_the_question_is_seen(
+    tool: Tool, change: Callable[[Path], object]
+) -> None:
+    tool.manifest(1)
+    with serving(tool) as api:
+        assert tool("apply", "--auto-approve").code == 0
+        state = tool.folder / STATE
+        other = state.read_bytes().replace(api.base_url.encode(), b"https://other.example")
+        (tool.folder / "new").write_bytes(other)
+        tool.manifest(2)
+        spent = api.statistics().requests
+        terminal = Terminal(tool, "apply")
+        terminal.read_until("Answer: ")
+        change(state)
+        then = state.read_bytes() if state.exists() else None
+        terminal.type("yes\n")
+        code, shown = terminal.ended()
+        assert (code, api.statistics().requests) == (5, spent)
+        assert "was changed by something else since it was read" in " ".join(shown.split())
+        assert (state.read_bytes() if state.exists() else None) == then
