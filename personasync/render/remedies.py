@@ -69,7 +69,9 @@ def conflict(name: str, entry: Entry | None = None) -> tuple[Way, ...]:
 
 def changed(name: str) -> tuple[Way, ...]:
     """Say how manifest and state come to agree on what was sent."""
-    words = f"{_ANOTHER_AUDIO}, or put it back as it was sent; to print that"
+    words = (
+        f"{_ANOTHER_AUDIO}, accept it (state accept), or put it back as it was sent; to print that"
+    )
     return (Way(words, print_entry(name)),)
 
 

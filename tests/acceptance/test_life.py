@@ -420,7 +420,8 @@ def test_an_edit_is_shown_field_by_field_with_the_two_ways_out(tool: Tool, api: 
         "      vocalEnd: 30 -> 25.5\n"
         '      style: "Dub" -> not given\n'
         "      already created, and the API cannot change a persona\n"
-        "      use another audio, or put it back as it was sent; to print that:\n"
+        "      use another audio, accept it (state accept), or put it back as it"
+        " was sent; to print that:\n"
         "        personasync state show neon --format manifest\n"
         "\n"
         f"{NO_CHANGES}\n"

@@ -90,7 +90,7 @@ TEXT = """\
       name: "Glass Chor" -> "Glass Choir"
       vocalEnd: 30 -> 25
       already created, and the API cannot change a persona
-      use another audio, or put it back as it was sent; to print that:
+      use another audio, accept it (state accept), or put it back as it was sent; to print that:
         personasync state show glass --format manifest
   ! lost        conflict  Lost One
       its persona exists, made elsewhere or by a run whose state is lost; the API gives an ID only
@@ -397,7 +397,7 @@ MARKDOWN = """\
 | <code>glass</code> | <code>vocalEnd</code> | <code>30</code> | <code>25</code> |
 
 - **resume**: an earlier request's outcome is unknown; asking again spends nothing twice
-- **changed**: already created, and the API cannot change a persona; use another audio, or put it back as it was sent; to print that: <code>personasync state show KEY --format manifest</code>
+- **changed**: already created, and the API cannot change a persona; use another audio, accept it (state accept), or put it back as it was sent; to print that: <code>personasync state show KEY --format manifest</code>
 - **conflict**: its persona exists, made elsewhere or by a run whose state is lost; the API gives an ID only once; use another audio, or find its ID where it was made, or in an older copy of the state, and record it: <code>personasync import KEY PERSONA&#95;ID</code>
 - **removed**: no longer in the manifest; it stays, since the API cannot delete; put it back into the manifest, or hide it (its ID is kept): <code>personasync state rm KEY</code>
 """  # noqa: E501 - a row of a table is one line
@@ -525,7 +525,8 @@ def test_github(every_action: Plan) -> None:
         "::warning file=personas.yaml,line=40,title=personasync%3A glass changed::"
         "already created, and the API cannot change a persona"
         '%0Aname: "Glass Chor" -> "Glass Choir"%0AvocalEnd: 30 -> 25'
-        "%0Ause another audio, or put it back as it was sent; to print that:"
+        "%0Ause another audio, accept it (state accept), or put it back as it"
+        " was sent; to print that:"
         " personasync state show glass --format manifest\n"
         "::warning file=personas.yaml,line=47,title=personasync%3A lost conflict::"
         "its persona exists, made elsewhere or by a run whose state is lost; the API gives an ID"
