@@ -156,7 +156,8 @@ def _folders() -> Iterator[Path]:
         with contextlib.suppress(RuntimeError):  # a user without a home folder
             yield Path.home() / ".local" / "state" / "personasync"
     user = os.getuid() if hasattr(os, "getuid") else ""
-    yield Path(tempfile.gettempdir()) / f"personasync-{user}"
+    with contextlib.suppress(OSError):  # looked for by writing, so a full disk has none
+        yield Path(tempfile.gettempdir()) / f"personasync-{user}"
 
 
 def _keep_in(folder: Path, name: str, data: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from personasync.model.errors import StateError
 from personasync.state import Entry, FileStateLog, Header, LogContents, load_state
 from personasync.state.codec import encode_entry, encode_header
-from personasync.state.rescue import missing, read_rescue, rescue
+from personasync.state.rescue import missing, read_rescue, rescue, rescued
 from tests.unit.state.samples import API, HEADER, created
 
 HEAD = encode_header(HEADER)
@@ -128,6 +129,17 @@ class Memory:
 
     def read(self) -> LogContents:
         return LogContents(HEADER, self.entries)
+
+
+def test_a_system_without_a_temporary_folder_is_none_the_worse(
+    log: FileStateLog, beside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    assert where(log, 1) == beside
+    assert list(rescued(log.location, HEADER)) == []
 
 
 def test_a_log_that_knows_nothing_of_rescue_is_served_too(home: Path) -> None:
