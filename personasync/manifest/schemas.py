@@ -84,7 +84,6 @@ _ANNOTATIONS: Final = frozenset(
         "default",
         "examples",
         "definitions",
-        "patternErrorMessage",
     }
 )
 

@@ -13,7 +13,7 @@ from personasync.manifest.ids import character_name, id_trouble
 from personasync.manifest.layout import is_odd_key, layout_slip
 from personasync.manifest.reader import Document
 from personasync.manifest.schemas import Violation, load_schema
-from personasync.manifest.texts import in_quotes
+from personasync.manifest.texts import in_quotes, text_troubles
 from personasync.manifest.values import BROKEN, Map, Odd, Oddity, Value, kind_of
 from personasync.model.diagnostics import Diagnostic, Place, Severity
 from personasync.model.spelling import cut
@@ -72,10 +72,11 @@ def explain(document: Document, violations: Iterable[Violation]) -> Iterator[Dia
     for violation in violations:
         if violation.value is BROKEN:
             continue
-        if violation.keyword in ("required", "additionalProperties"):
-            if (violation.path, violation.keyword) in told:
-                continue
-            told.add((violation.path, violation.keyword))
+        once = (violation.path, violation.keyword)
+        if once in told:
+            continue
+        if violation.path != ("personas",) or violation.keyword != "pattern":  # that is of each key
+            told.add(once)
         yield from _EXPLANATIONS[violation.keyword](document, violation)
 
 
@@ -467,8 +468,12 @@ def _pattern(document: Document, violation: Violation) -> Iterator[Diagnostic]:
         assert trouble is not None  # whatever the pattern refuses, and more
         yield _error(trouble.code, f"{name} {trouble.message}", place, trouble.hint)
     else:
-        hint = "write something that people can see"
-        yield _error("empty-value", f"{name} holds unseen characters only", place, hint)
+        wrong = [t for t in text_troubles(field, value) if t.severity is Severity.ERROR]
+        for trouble in wrong:
+            yield _error(trouble.code, f"{name} {trouble.message}", place, trouble.hint)
+        if not wrong:
+            hint = "write something that people can see"
+            yield _error("empty-value", f"{name} holds unseen characters only", place, hint)
 
 
 def _bad_key(document: Document, path: Path, key: str) -> Diagnostic:

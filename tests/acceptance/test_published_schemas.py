@@ -55,7 +55,8 @@ def test_each_is_a_sound_schema_that_says_how_stable_it_is(name: str, tool: Tool
     schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft7Validator.check_schema(schema)
     assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
-    assert schema["$id"] == f"urn:personasync:schema:{name}:1"
+    assert schema["$id"].startswith("https://")
+    assert schema["$id"].endswith(f"/schemas/{name}.schema.json")
     assert "Stable: within" in schema["description"]
     assert json.loads(tool("schema", name).stdout) == schema
 

@@ -310,11 +310,12 @@ def test_what_init_writes_leads_to_the_schema(plain_server: LanguageServer, tool
 
 # What is wrong is marked, on the line that our own diagnostics name
 
+_PATTERN: Final = "String does not match the pattern"
 MARKS: Final = {
-    "bad-id": "An ID is not empty|A persona ID has",
-    "bad-key": "A key has letters",
-    "bad-rate": "A rate limit is COUNT/PERIOD",
-    "empty-value": "must not be empty|Incorrect type",
+    "bad-id": _PATTERN,
+    "bad-key": _PATTERN,
+    "bad-rate": _PATTERN,
+    "empty-value": f"{_PATTERN}|Incorrect type",
     "key-not-text": 'Incorrect type. Expected "string"',
     "missing-field": "Missing property",
     "not-a-number": 'Incorrect type. Expected "(number|integer)"',
@@ -360,7 +361,9 @@ UNMARKED: Final = (
         ("indented-at-the-top.yaml:2", "indented-more.yaml:6"),
     ),
     Unmarked("contradicting-setting", _ALONE),
-    Unmarked("control-character", _UNSEEN),
+    Unmarked("bad-id", "a pattern looks at no ending", ("ids-that-are-addresses.yaml:10",)),
+    Unmarked("bad-escape", "YAML 1.2 in JavaScript knows halves", ("half-a-character.yaml:6",)),
+    Unmarked("cut-by-comment", "to YAML this is a text and a comment"),
     Unmarked("duplicate-audio-id", _COMPARES),
     Unmarked(
         "duplicate-key",
@@ -373,7 +376,17 @@ UNMARKED: Final = (
     Unmarked("key-not-text", _TEXT, ("date-as-key.yaml:3", "number-as-key.yaml:8")),
     Unmarked("merge-not-mapping", "editors pass over a merge of something else"),
     Unmarked("no-manifest", "a folder is not a document"),
-    Unmarked("not-a-number", _NUMBER, ("seconds-odd.yaml:16",)),
+    Unmarked("left-over-braces", _ELSEWHERE.format("the one below"), ("braces-left.yaml:3",)),
+    Unmarked("lost-character", "to a schema this is a character like any other"),
+    Unmarked(
+        "not-a-manifest",
+        "an editor tells of each field that is not known",
+        (
+            "not-a-manifest-compose.yaml:0",
+            "not-a-manifest-kubernetes.yaml:0",
+            "not-a-manifest-mkdocs.yaml:0",
+        ),
+    ),
     Unmarked(
         "not-text",
         _TEXT,
@@ -386,7 +399,19 @@ UNMARKED: Final = (
         ),
     ),
     Unmarked("not-utf-8", "an editor shows such a file with other characters, or not at all"),
-    Unmarked("odd-number", _NUMBER, ("seconds-as-octal.yaml:8", "seconds-as-octal.yaml:9")),
+    Unmarked(
+        "odd-number",
+        _NUMBER,
+        (
+            "numbers-to-other-readers.yaml:3",
+            "numbers-to-other-readers.yaml:10",
+            "numbers-to-other-readers.yaml:11",
+            "seconds-as-octal.yaml:8",
+            "seconds-as-octal.yaml:9",
+            "seconds-as-people-write-them.yaml:68",
+            "seconds-odd.yaml:16",
+        ),
+    ),
     Unmarked(
         "odd-number",
         "a schema has no word for too large, infinite or undefined",
@@ -397,7 +422,24 @@ UNMARKED: Final = (
             "seconds-odd.yaml:15",
         ),
     ),
-    Unmarked("placeholder", "to a schema a placeholder is text like any other"),
+    Unmarked(
+        "stray-colon",
+        _ELSEWHERE.format("the first of the text"),
+        ("text-goes-on-with-a-colon-inside.yaml:9", "text-goes-on-with-a-colon.yaml:8"),
+    ),
+    Unmarked(
+        "placeholder",
+        "the schema's patterns know the commonest placeholders only",
+        (
+            "placeholder-description.yaml:12",
+            "placeholder-ids.yaml:10",
+            "placeholder-texts.yaml:12",
+            "placeholder-texts.yaml:13",
+            "placeholders-of-programs.yaml:20",
+            "placeholders-of-programs.yaml:26",
+            "placeholders-of-programs.yaml:32",
+        ),
+    ),
     Unmarked("recursive-alias", "editors only tell which fields the recursion leaves out"),
     Unmarked("second-document", "an editor checks each document of a file by itself"),
     Unmarked("too-deep", "editors have another limit, or none"),
@@ -406,12 +448,14 @@ UNMARKED: Final = (
         "unclosed-quote",
         _ELSEWHERE.format("the last"),
         (
+            "pasted-curly-closing-quote.yaml:6",
             "several-files-all-wrong/a-syntax.yaml:6",
             "unclosed-double-quote.yaml:6",
             "unclosed-single-quote.yaml:6",
         ),
     ),
     Unmarked("unseen-character", _UNSEEN),
+    Unmarked("url", "a persona's ID may hold slashes", ("ids-that-are-addresses.yaml:19",)),
     Unmarked("unseen-line-break", _UNSEEN),
     Unmarked(
         "wrong-type",
