@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "list": "List personas for people: names, styles, IDs.",
     "output": "Print recorded IDs for scripts.",
     "import": "Record an ID that is already known.",
+    "tracks": "Print manifest entries for finished tasks.",
     "state": "List, show and edit the recorded entries.",
     "schema": "Print a published JSON Schema.",
     "sandbox": "Serve a stand-in for the API on this machine.",

@@ -161,7 +161,7 @@ class FormatOption(click.Option):
 _FORMATS: Final = frozenset(
     {
         *("text", "json", "markdown", "github", "html"),
-        *("csv", "env", "map", "powershell", "manifest"),
+        *("csv", "env", "map", "powershell", "manifest", "yaml"),
     }
 )
 """The formats that some command takes."""

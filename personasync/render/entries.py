@@ -152,10 +152,10 @@ def _manifest_lines(shown: Shown) -> list[str]:
             persona.setdefault(field, meant[field])
         if sent.style is None and wanted.style is not None:
             notes = ["    # no style was sent: take it out of this file's defaults, too"]
-    return [*(f"  {line}" for line in _yaml_lines({shown.entry.key: persona})), *notes]
+    return [*(f"  {line}" for line in yaml_lines({shown.entry.key: persona})), *notes]
 
 
-def _yaml_lines(value: Mapping[str, object]) -> list[str]:
+def yaml_lines(value: Mapping[str, object]) -> list[str]:
     """Return YAML in which nothing can steer a terminal or a CI log."""
     import yaml
 
