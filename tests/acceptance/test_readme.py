@@ -149,8 +149,14 @@ def test_the_served_sandbox(tool: Tool, folder: Path) -> None:
     assert "\nApply complete: 2 created, 0 imported, 0 renamed.\n" in run(tool, EVERYDAY[3])
 
 
+def test_from_tasks_to_personas(tool: Tool, folder: Path) -> None:
+    stdout = run(tool, EVERYDAY[4])
+    assert "\nCheck: 6 ok, 0 not finished," in stdout
+    assert "\nApply complete: 6 created, 0 imported, 0 renamed.\n" in stdout
+
+
 def test_every_block_of_commands_is_run() -> None:
-    assert len(EVERYDAY) == 4
+    assert len(EVERYDAY) == 5
 
 
 def test_the_team_example(tool: Tool, folder: Path) -> None:
