@@ -285,7 +285,8 @@ class FileStateLog:
         if damage:
             aside = self._path.with_name(f"{self._path.name}.torn")
             kept = aside.read_bytes() if aside.is_file() else b""
-            replace_file(aside, kept + damage)
+            if damage not in kept:  # a file that cannot be rewritten shows it every time
+                replace_file(aside, kept + damage)
         data = _whole(reading.parsed, header, reading.contents.entries)
         try:
             if _has_other_names(self._path):

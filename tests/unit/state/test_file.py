@@ -612,3 +612,12 @@ def test_the_name_that_a_killed_run_gave_a_state_is_made_durable_with_the_first_
         assert synced == [path.parent]
         log.append([created(2)])
     assert synced == [path.parent]
+
+
+def test_a_file_that_stays_as_it_is_shows_its_damage_and_keeps_it_aside_once(log, path):
+    path.write_bytes(encode_header(HEADER) + b'{"audioId":"to\n' + encode_entry(created(1)))
+    os.link(path, path.with_name("another"))
+    for _run in range(3):
+        with log.lock():
+            assert "line 2" in log.read().notes[0]
+    assert beside(path, ".torn").read_bytes() == b'{"audioId":"to\n'
