@@ -242,6 +242,8 @@ def _bar(telling: Telling) -> Iterator[Listener]:
         progress.advance(task, count.hear(event))
         if event.kind is EventKind.WAITING:  # a second old at most
             doing = waiting_for(event, rate=telling.rate)
+        elif doing and event.key and event.key in doing:
+            doing = None
         progress.update(task, words="; ".join(filter(None, (count.words(), doing))))
         if event.kind not in (EventKind.CREATE_START, EventKind.WAITING):
             text = render_text(event, shell=telling.shell) or ""
