@@ -7,7 +7,7 @@ import os
 import threading
 from pathlib import Path
 
-from personasync.state.durable import write_all
+from personasync.state.durable import open_bytes, sync, write_all
 
 
 class Appender:
@@ -18,7 +18,7 @@ class Appender:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+        self._descriptor = open_bytes(path, os.O_WRONLY | os.O_APPEND)
         self._end = os.fstat(self._descriptor).st_size
         self._broken: OSError | None = None
         # A run that was left at once may still be at the disk when its log is closed: a descriptor
@@ -41,7 +41,7 @@ class Appender:
                 self._write_or_cut_back(data, end)
                 # A failed sync may have dropped what was written: a later one must not seem to
                 # save it.
-                os.fsync(self._descriptor)
+                sync(self._descriptor)
                 self._check_still_there()
             except OSError as error:
                 if self._broken is not None:

@@ -7,12 +7,17 @@ import errno
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 _NO_SYNC: Final = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF)
 """What file systems say that cannot sync a folder, or let nobody open one."""
+
+
+_RENAME_AGAIN: Final = (0.05, 0.1, 0.2, 0.4, 0.75)
+"""Seconds between the tries of a rename."""
 
 
 class CannotReplaceError(OSError):
@@ -26,13 +31,45 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+def open_bytes(path: Path, flags: int, mode: int = 0o666) -> int:
+    """Open a file whose bytes stay as they are: Windows changes the ends of lines otherwise."""
+    return os.open(path, flags | getattr(os, "O_BINARY", 0), mode)
+
+
+def sync(descriptor: int) -> None:
+    """Make a file's content durable. Raises ``OSError``."""
+    if sys.platform == "darwin":  # fsync leaves it in the memory of the disk there
+        import fcntl
+
+        with contextlib.suppress(OSError):  # a file system that has no such call
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Put a file in another's place in one step. Raises ``OSError``.
+
+    Windows refuses it while another program, such as a search index, reads the
+    file; that passes, so it is tried again for a second and a half.
+    """
+    for wait in _RENAME_AGAIN if sys.platform == "win32" else ():
+        try:
+            source.replace(target)
+        except PermissionError:
+            time.sleep(wait)
+        else:
+            return
+    source.replace(target)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the folder's own entries durable: new files and renames in it."""
     if sys.platform != "win32":
         try:
             descriptor = os.open(folder, os.O_RDONLY)
             try:
-                os.fsync(descriptor)
+                sync(descriptor)
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -63,7 +100,7 @@ def replace_file(
             if path.exists():
                 _make_alike(descriptor, path.stat())
             write_all(descriptor, data)
-            os.fsync(descriptor)
+            sync(descriptor)
             if backup is not None and path.exists():
                 _keep(path, backup)
             _rename(beside, path, lambda: before(descriptor))
@@ -88,7 +125,7 @@ def create_file(
         descriptor = _open_new(beside)
         try:
             write_all(descriptor, data)
-            os.fsync(descriptor)
+            sync(descriptor)
             before(descriptor)
             try:
                 os.link(beside, path)  # unlike a rename, it never takes another's place
@@ -97,7 +134,7 @@ def create_file(
             except OSError:  # a file system without hard links
                 if path.exists():
                     raise FileExistsError(errno.EEXIST, "it has come to be", str(path)) from None
-                beside.replace(path)
+                rename(beside, path)
         finally:
             os.close(descriptor)
     finally:
@@ -108,7 +145,7 @@ def create_file(
 
 def _open_new(path: Path) -> int:
     path.unlink(missing_ok=True)  # what a killed run left
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    return open_bytes(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
 
 
 def _make_alike(descriptor: int, old: os.stat_result) -> None:
@@ -127,7 +164,7 @@ def _make_alike(descriptor: int, old: os.stat_result) -> None:
 def _rename(beside: Path, path: Path, before: Callable[[], None]) -> None:
     before()
     try:
-        beside.replace(path)
+        rename(beside, path)
     except OSError as error:
         # A file that is mounted by itself, or a folder that lets nobody replace another's file.
         if error.errno in (errno.EBUSY, errno.EPERM, errno.EACCES, errno.EXDEV):
@@ -142,5 +179,5 @@ def _keep(path: Path, backup: Path) -> None:
         os.link(path, beside)
     except OSError:  # a file system without hard links
         shutil.copy2(path, beside)
-    beside.replace(backup)
+    rename(beside, backup)
     beside.unlink(missing_ok=True)  # a rename between two names of one file leaves both

@@ -28,7 +28,13 @@ from personasync.state.beside import (
     rescued_entries,
 )
 from personasync.state.codec import encode_entry, encode_header
-from personasync.state.durable import CannotReplaceError, create_file, replace_file, sync_folder
+from personasync.state.durable import (
+    CannotReplaceError,
+    create_file,
+    replace_file,
+    sync,
+    sync_folder,
+)
 from personasync.state.entry import Entry, Header, Moved
 from personasync.state.fold import compacted
 from personasync.state.log import Holder, LogContents
@@ -298,7 +304,7 @@ class FileStateLog:
                 file.write(b"" if reading.parsed.header else encode_header(header))
                 file.write(b"".join(map(encode_entry, reading.new)))
                 file.flush()
-                os.fsync(file.fileno())
+                sync(file.fileno())
 
     def _open(self) -> Appender:
         if self._appender is None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from personasync.model.errors import NoStateError, StateError, StateWriteError
 from personasync.state.codec import encode_header
-from personasync.state.durable import sync_folder, write_all
+from personasync.state.durable import open_bytes, sync, sync_folder, write_all
 from personasync.state.entry import Entry, Header
 from personasync.state.fold import fold, lines_of
 from personasync.state.log import Holder, LogContents
@@ -40,10 +40,10 @@ def begin(location: str, api: str, *, lineage: str | None = None) -> None:
 
 def _begin_file(path: Path, header: Header) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        descriptor = open_bytes(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             write_all(descriptor, encode_header(header))
-            os.fsync(descriptor)
+            sync(descriptor)
         finally:
             os.close(descriptor)
         sync_folder(path.parent)

@@ -23,7 +23,7 @@ from typing import Final
 
 from personasync.model.errors import StateError
 from personasync.state.codec import encode_entry, encode_header
-from personasync.state.durable import sync_folder, write_all
+from personasync.state.durable import open_bytes, sync, sync_folder, write_all
 from personasync.state.entry import Entry, Header
 from personasync.state.log import SelfChecking, SelfRescuing, StateLog
 from personasync.state.parse import parse_log
@@ -137,7 +137,7 @@ def append_rescue(path: Path, data: bytes) -> str:
     # No link: a pull request could have placed it.
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     with _ONE_AT_A_TIME:
-        _append(os.open(path, flags, 0o600), data)
+        _append(open_bytes(path, flags, 0o600), data)
     sync_folder(path.parent)
     return str(path)
 
@@ -183,7 +183,7 @@ def _append(descriptor: int, data: bytes) -> None:
         except OSError:
             os.ftruncate(descriptor, end)
             raise
-        os.fsync(descriptor)
+        sync(descriptor)
     finally:
         os.close(descriptor)
 

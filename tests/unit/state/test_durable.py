@@ -5,11 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from personasync.state.durable import replace_file, sync_folder, write_all
+from personasync.state.appender import Appender
+from personasync.state.durable import rename, replace_file, sync, sync_folder, write_all
+from personasync.state.places import begin
+from personasync.state.rescue import append_rescue
 
 
 @pytest.fixture
@@ -154,3 +159,64 @@ def test_where_folders_cannot_be_opened_none_is_synced(tmp_path, monkeypatch):
     monkeypatch.setattr("personasync.state.durable.sys", SimpleNamespace(platform="win32"))
     monkeypatch.setattr(os, "fsync", failing(errno.EIO))
     sync_folder(tmp_path)
+
+
+# Other systems, as far as they can be shown on this one
+
+
+def test_no_file_of_a_state_is_opened_as_text(tmp_path, monkeypatch):
+    """Windows has a mode that changes the ends of lines, in the descriptors of os.open as well."""
+    binary, real, opened = 1 << 40, os.open, {}
+
+    def open_(path, flags, mode=0o777):
+        opened[os.fspath(path)] = bool(flags & binary) or not flags & (os.O_WRONLY | os.O_RDWR)
+        return real(path, flags & ~binary, mode)
+
+    monkeypatch.setattr(os, "O_BINARY", binary, raising=False)
+    monkeypatch.setattr(os, "open", open_)
+    path = tmp_path / "personas.state.jsonl"
+    path.write_bytes(b"old")
+    replace_file(path, b"new\n", backup=tmp_path / "backup")
+    append_rescue(tmp_path / "a.rescue", b"{}\n")
+    appender = Appender(path)
+    appender.append(b"more\n")
+    appender.close()
+    begin(str(tmp_path / "new.jsonl"), "https://api.example")
+    assert len(opened) >= 4
+    assert [name for name, fine in opened.items() if not fine] == []
+
+
+@pytest.mark.parametrize("refusals", [0, 3])
+def test_a_rename_outlasts_who_reads_the_file_where_that_forbids_it(old, monkeypatch, refusals):
+    waits: list[float] = []
+    real = Path.replace
+
+    def replace(source, target):
+        if len(waits) < refusals:
+            raise PermissionError(errno.EACCES, "in use")
+        return real(source, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr("personasync.state.durable.sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr("personasync.state.durable.time.sleep", waits.append)
+    beside = old.with_name("beside")
+    beside.write_bytes(b"new")
+    rename(beside, old)
+    assert (old.read_bytes(), len(waits)) == (b"new", refusals)
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_sync_reaches_the_disk_itself_where_that_must_be_asked_for(old, monkeypatch, works):
+    calls = []
+
+    def fcntl_(_descriptor, command):
+        calls.append(command)
+        if not works:
+            raise OSError(errno.ENOTSUP, "no such call")
+
+    monkeypatch.setattr("personasync.state.durable.sys", SimpleNamespace(platform="darwin"))
+    monkeypatch.setitem(sys.modules, "fcntl", SimpleNamespace(fcntl=fcntl_, F_FULLFSYNC=51))
+    monkeypatch.setattr("os.fsync", lambda _descriptor: calls.append("fsync"))
+    with old.open("rb") as file:
+        sync(file.fileno())
+    assert calls == ([51] if works else [51, "fsync"])
