@@ -178,6 +178,8 @@ def _words(violation: Violation) -> str:
             )
             said = " or ".join(_KINDS.get(kind, f"a {kind}") for kind in kinds)
             return f"its {whose} is not {said}" if whose else f"it is not {said}"
+        case "anyOf":  # the one there is: what a field may be
+            return f"its {whose} is not a text or a number"
         case _:
             return f"its {whose} is {violation.value!r:.80}, which this version does not know"
 
