@@ -19,3 +19,6 @@ UNSEEN: Final = (
 
 FILLERS: Final = "\u115f\u1160\u17b4\u17b5\u3164\uffa0"
 """Letters that look like nothing: Hangul's fillers, and vowels of Khmer that are never written."""
+
+SPACES: Final = "\u00a0\u1680\u2000-\u200a\u202f\u205f"
+"""Spaces that look like an ordinary one; the wide one of CJK is seen for what it is."""

@@ -17,7 +17,7 @@ from personasync.plan.compute import ATTENTION, Action, ActionKind, Change, Plan
 from personasync.render import remedies
 from personasync.render.layout import display_width, shorten
 from personasync.render.remedies import Way
-from personasync.render.safe import printable
+from personasync.render.safe import printable, told_apart
 from personasync.state.adopt import answered_id
 
 _SYMBOLS: Final[Mapping[ActionKind, str]] = {
@@ -247,7 +247,10 @@ def _detail(action: Action, names: _Names) -> str:
 
 
 def _changed_field(change: Change) -> ChangedField:
-    return ChangedField(printable(change.field), _value(change.recorded), _value(change.wanted))
+    recorded, wanted = change.recorded, change.wanted
+    if isinstance(recorded, str) and isinstance(wanted, str):
+        recorded, wanted = told_apart(recorded, wanted)
+    return ChangedField(printable(change.field), _value(recorded), _value(wanted))
 
 
 def _value(value: str | float | None) -> str:

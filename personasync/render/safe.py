@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from personasync.model.characters import CONTROLS, SURROGATES, UNSEEN
+from personasync.model.characters import CONTROLS, FILLERS, SPACES, SURROGATES, UNSEEN
 
 _UNSAFE: Final = re.compile(
-    f"[{CONTROLS}{SURROGATES}{UNSEEN}\ufff9-\ufffb]"  # the last: interlinear annotations
+    f"[{CONTROLS}{SURROGATES}{UNSEEN}{FILLERS}{SPACES}\ufff9-\ufffb]"  # last: annotations
 )
 _STEERING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _STEERING_BUT_STYLES: Final = re.compile(
@@ -37,19 +38,43 @@ def _escape(match: re.Match[str]) -> str:
 def printable(text: str, limit: int | None = None) -> str:
     """Return ``text`` on one line, with nothing in it that could steer a terminal.
 
-    Control characters, line breaks, bidi controls and other unseen characters
-    become escapes such as ``\\x1b``, ``\\n`` and ``\\u202e``; a joiner, which
-    emoji and several scripts need, stays. What is longer than ``limit``
-    characters is cut, and ends with ``…``; no escape is ever cut in two.
+    Control characters, line breaks, bidi controls, other unseen characters and
+    spaces that are no ordinary ones become escapes such as ``\\x1b``, ``\\n`` and
+    ``\\u202e``; a joiner, which emoji and several scripts need, stays. What is longer
+    than ``limit`` characters is cut, and ends with ``…``; no escape is ever cut in two.
     """
     if limit is None:
-        return text if text.isprintable() else _UNSAFE.sub(_escape, text)
+        return text if text.isascii() and text.isprintable() else _UNSAFE.sub(_escape, text)
     head = text[: limit + 1]  # an escape only grows it, so no more can be needed
-    if not head.isprintable():
+    if not (head.isascii() and head.isprintable()):
         head = _UNSAFE.sub(_escape, head)
     if len(head) <= limit and len(text) <= limit:
         return head
     return _cut(text[:limit], limit)
+
+
+_LOOK_ALIKE: Final = str.maketrans(
+    "АВЕЅІЈКМНОРСТХУаеіјорсухѕԁԛԝһΑΒΕΖΗΙΚΜΝΟΡΤΥΧονρ’‘‚‛′ʼ“”„″‐‑‒–—−",
+    "ABESIJKMHOPCTXYaeijopcyxsdqwhABEZHIKMNOPTYXovp''''''\"\"\"\"------",
+)
+
+
+def told_apart(one: str, other: str) -> tuple[str, str]:
+    """Return two texts ``printable``, and with escapes where they differ and look alike.
+
+    Letters of different scripts, and the ways to put an accent together, can
+    look the same: then everything but ASCII is an escape.
+    """
+    shown = printable(one), printable(other)
+    if one == other or _looks(shown[0]) != _looks(shown[1]):
+        return shown
+    first, second = (re.sub(r"[^\x00-\x7f]", _escape, text) for text in shown)
+    return first, second
+
+
+def _looks(text: str) -> str:
+    plain = unicodedata.normalize("NFKC", text).translate(_LOOK_ALIKE)
+    return re.sub("[\u200c\u200d\ufe00-\ufe0f]", "", plain)
 
 
 def tame(text: str, *, styled: bool) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personasync.render.safe import printable
+from personasync.render.safe import printable, told_apart
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,19 @@ def test_no_text_can_steer_a_terminal(text: str, limit: int | None) -> None:
     shown = printable(text, limit)
     assert not {unicodedata.category(character) for character in shown} & {"Cc", "Cs", "Zl", "Zp"}
     assert limit is None or len(shown) <= limit
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shown"),
+    [
+        ("Neon", "Noir", ("Neon", "Noir")),
+        ("Neon Siren", "Neon\u00a0Siren", ("Neon Siren", r"Neon\xa0Siren")),
+        ("Café", "Cafe\u0301", (r"Caf\xe9", r"Cafe\u0301")),
+        ("Neon", "Nеоn", ("Neon", r"N\u0435\u043en")),
+        ("Neon's", "Neon’s", ("Neon's", r"Neon\u2019s")),
+        ("夜の歌", "夜の声", ("夜の歌", "夜の声")),
+        ("\u3164", "", (r"\u3164", "")),
+    ],
+)
+def test_texts_that_look_alike_are_told_apart(one: str, other: str, shown: tuple[str, str]) -> None:
+    assert told_apart(one, other) == shown
