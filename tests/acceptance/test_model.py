@@ -509,16 +509,15 @@ class Life(RuleBasedStateMachine):
         assert found == self.outputs()
 
 
-LIFE: Any = Life.TestCase
 _COMMON: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
 @pytest.mark.timeout(600)
-class TestSomeLives(LIFE):  # type: ignore[misc]
+class TestSomeLives(Life.TestCase):  # type: ignore[misc, valid-type]
     settings = settings(max_examples=10, stateful_step_count=20, **_COMMON)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-class TestManyLives(LIFE):  # type: ignore[misc]
+class TestManyLives(Life.TestCase):  # type: ignore[misc, valid-type]
     settings = settings(max_examples=10, stateful_step_count=30, **_COMMON)
