@@ -13,6 +13,8 @@ from personasync.model.steps import Option
 from personasync.render.diagnostics import DIAGNOSTIC_FORMATS
 from personasync.render.safe import printable
 
+_NAMED_FILES = 10  # more are only counted
+
 
 @click.command(
     cls=Command,
@@ -33,7 +35,10 @@ def command(workspace: Workspace, output_format: str, strict: bool) -> int:
         if not count:
             console.say("The manifest has no personas.")
         personas = "1 persona" if count == 1 else f"{count} personas"
-        console.say(f"The manifest is valid: {personas} in {printable(', '.join(manifest.files))}.")
+        files = printable(", ".join(manifest.files))
+        if len(manifest.files) > _NAMED_FILES:
+            files = f"{len(manifest.files):,} files"
+        console.say(f"The manifest is valid: {personas} in {files}.")
         return 0
     try:
         diagnostics = load_manifest(workspace.manifest_paths).warnings
