@@ -186,18 +186,19 @@ def complete(tool: Tool, words: str, shell: str = "zsh") -> list[list[str]]:
     return [lines[at : at + 3] for at in range(0, len(lines), 3)]
 
 
-def test_keys_come_with_the_names_of_their_personas(tool: Tool, api: Sandbox) -> None:
+@pytest.mark.parametrize("shell", ["zsh", "powershell"])
+def test_keys_come_with_the_names_of_their_personas(tool: Tool, api: Sandbox, shell: str) -> None:
     text = named("neon-siren", "neon-tenor").replace("Persona 1", "夜の" * 60)
     tool.write("personas.yaml", text)
     apply_here(tool, api)
     tool.write("personas.yaml", text.replace("neon-tenor", "night"))
     tool("state", "mv", "neon-siren", "old-siren")
-    assert complete(tool, "personasync output n") == [
+    assert complete(tool, "personasync output n", shell) == [
         ["plain", "neon-siren", "Persona 0"],
         ["plain", "night", f"{'夜の' * 30}"[:59] + "…"],
         ["plain", "neon-tenor", f"{'夜の' * 30}"[:59] + "…"],
     ]
-    state_only = [value for _kind, value, _help in complete(tool, "personasync state rm ")]
+    state_only = [value for _kind, value, _help in complete(tool, "personasync state rm ", shell)]
     assert state_only == ["neon-tenor", "old-siren"]
 
 

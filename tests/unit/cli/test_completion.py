@@ -79,9 +79,20 @@ def test_each_command_that_takes_a_key_completes_it(
     assert capsys.readouterr().out == "plain,p-000\n"
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_script_for_each_shell(cli: Cli, shell: str) -> None:
+@pytest.mark.parametrize(
+    ("shell", "registers"),
+    [
+        ("bash", "complete -o nosort -F _personasync_completion personasync"),
+        ("zsh", "compdef _personasync_completion personasync"),
+        ("fish", "complete --no-files --command personasync"),
+        ("powershell", "Register-ArgumentCompleter -Native -CommandName personasync "),
+        ("PowerShell", "Register-ArgumentCompleter -Native -CommandName personasync "),
+    ],
+)
+def test_a_script_for_each_shell(cli: Cli, shell: str, registers: str) -> None:
     ended = cli("completion", shell)
     assert ended.code == 0
+    assert registers in ended.stdout
+    assert f"{shell.lower()}_complete" in ended.stdout
     assert "_PERSONASYNC_COMPLETE" in ended.stdout
     assert cli("completion", "tcsh").code == 64
