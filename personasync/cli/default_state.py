@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from personasync.model.errors import UsageError
+from personasync.model.spelling import listed
 from personasync.model.steps import NextStep, Option
 
 
@@ -28,7 +29,7 @@ def default_folder(manifests: Sequence[str], state_name: str) -> Path:
         if holding:
             raise UsageError(
                 "several of the manifest's folders hold a state:"
-                f" {', '.join(str(each / state_name) for each in holding)}",
+                f" {listed([str(each / state_name) for each in holding])}",
                 hint=NextStep("say which one is meant with ", Option("state")),
             )
     return folders[0]

@@ -11,6 +11,7 @@ from personasync.cli.workspace import Workspace
 from personasync.model.contract import SANDBOX_API
 from personasync.model.errors import ManifestError, PersonasyncError, UsageError
 from personasync.model.persona import Manifest
+from personasync.model.spelling import listed
 from personasync.model.steps import Command, NextStep, Option
 from personasync.render.commands import HERE
 from personasync.state.open import local_path
@@ -71,7 +72,7 @@ def load_manifest(
     named_by_plan = workspace.manifests if not given.manifests else ()
     if all(map(_is_here, named_by_plan)):
         return workspace.load_manifest(strict=strict, quiet=quiet)
-    named = ", ".join(workspace.manifests)
+    named = listed(workspace.manifests)
     try:
         return workspace.load_manifest(strict=strict, quiet=True)
     except ManifestError:

@@ -132,7 +132,7 @@ class Workspace:
             raise ManifestError(f"there is no {DEFAULT_MANIFEST} here", hint=hint)
         manifest = load_manifest(self.manifest_paths)
         if manifest.warnings and strict:
-            told = counted(len(manifest.warnings), "warning")
+            told = counted(sum(warning.count for warning in manifest.warnings), "warning")
             raise ManifestError(
                 f"{self.shell.text(NextStep(strict))}: the manifest has {told}",
                 diagnostics=manifest.warnings,

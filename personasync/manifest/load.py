@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
@@ -25,6 +25,7 @@ from personasync.manifest.words import explain, shown, with_quoted, wrong_altoge
 from personasync.model.diagnostics import Diagnostic, Place, Related, Severity
 from personasync.model.errors import ManifestError
 from personasync.model.persona import Manifest, Persona, PersonaRequest, Settings
+from personasync.model.spelling import counted
 from personasync.model.units import Rate
 
 
@@ -77,8 +78,11 @@ def _checks() -> _Checks:
     )
 
 
-def _shape_problems(document: Document) -> tuple[list[Diagnostic], int]:
-    """Return what the schema has against a document, and how many bad personas it leaves out."""
+def _shape_problems(document: Document, *, enough: bool) -> tuple[list[Diagnostic], int]:
+    """Return what the schema has against a document, and how many bad personas it leaves out.
+
+    Where there is ``enough`` to show already nothing is explained, only counted.
+    """
     root: Any = document.root
     omitted = 0
     if isinstance(root, dict) and isinstance(root.get("personas"), dict):
@@ -88,6 +92,8 @@ def _shape_problems(document: Document) -> tuple[list[Diagnostic], int]:
             for key, value in root["personas"].items()
             if not (check_key(key) and check_persona(value))
         }
+        if enough:
+            return [], max(1, len(bad))
         omitted = max(0, len(bad) - MAX_PROBLEMS)
         root = {**root, "personas": dict(list(bad.items())[:MAX_PROBLEMS])}
     return list(explain(document, violations(load_schema("manifest"), root))), omitted
@@ -142,7 +148,7 @@ class _Assembly:
             self.diagnostics.append(wrong)
             return
         if not sound:
-            problems, omitted = _shape_problems(document)
+            problems, omitted = _shape_problems(document, enough=self._enough())
             self.diagnostics += problems
             self._omitted += omitted
         if isinstance(document.root, Map):
@@ -151,11 +157,10 @@ class _Assembly:
 
     def finish(self, files: tuple[str, ...]) -> Manifest:
         """Return the manifest, or raise ``ManifestError`` with all that was found."""
-        errors = sum(d.severity is Severity.ERROR for d in self.diagnostics)
         diagnostics = self._reported()
+        errors = sum(d.count for d in diagnostics if d.severity is Severity.ERROR)
         if errors:
-            count = errors + self._omitted
-            message = f"the manifest has {count:,} error" + ("s" if count != 1 else "")
+            message = f"the manifest has {counted(errors, 'error')}"
             raise ManifestError(message, diagnostics=diagnostics)
         settings = {name: value for name, (value, _) in self._settings.items()}
         return Manifest(
@@ -169,6 +174,13 @@ class _Assembly:
             warnings=tuple(diagnostics),
         )
 
+    def _enough(self) -> bool:
+        """Whether more errors are told of already than are shown; then they are only counted."""
+        if len(self.diagnostics) <= MAX_PROBLEMS:
+            return False
+        errors = sum(d.severity is Severity.ERROR for d in self.diagnostics)
+        return errors > MAX_PROBLEMS
+
     def _reported(self) -> list[Diagnostic]:
         """Return the diagnostics sorted by place, the source lines added, cut to what helps."""
         errors = [d for d in self.diagnostics if d.severity is Severity.ERROR]
@@ -176,17 +188,16 @@ class _Assembly:
         errors.sort(key=_by_place)
         warnings.sort(key=_by_place)
         kept = sorted((errors + warnings)[:MAX_PROBLEMS], key=_by_place)
+        named = _files_named(kept) - self._hidden
         for document in self._documents:
-            if document.file not in self._hidden:
+            if document.file in named:
                 kept = with_sources(kept, document.file, document.data)
-        kept = [with_quoted(diagnostic) for diagnostic in kept]
-        omitted = self._omitted + len(errors) + len(warnings) - len(kept)
-        if omitted:
-            severity = Severity.ERROR if errors else Severity.WARNING
-            noun = "problem is" if omitted == 1 else "problems are"
-            message = f"{omitted:,} more {noun} not shown"
-            kept.append(Diagnostic(severity, "more-problems", message))
-        return kept
+        room = max(0, MAX_PROBLEMS - len(errors))
+        return [
+            *(with_quoted(diagnostic) for diagnostic in kept),
+            *_not_shown(Severity.ERROR, self._omitted + max(0, len(errors) - MAX_PROBLEMS)),
+            *_not_shown(Severity.WARNING, max(0, len(warnings) - room)),
+        ]
 
     def _take_settings(self, document: Document, root: Map) -> None:
         settings = root.get("settings")
@@ -296,6 +307,21 @@ _DUPLICATES: Final = {
         "give each a name that tells them apart",
     ),
 }
+
+
+def _files_named(diagnostics: Iterable[Diagnostic]) -> set[str]:
+    """Return the files whose lines diagnostics quote."""
+    places = [d.place for d in diagnostics if d.place is not None]
+    places += [related.place for d in diagnostics for related in d.related]
+    return {place.file for place in places}
+
+
+def _not_shown(severity: Severity, count: int) -> Iterator[Diagnostic]:
+    """Yield what to say of problems that are only counted."""
+    if count:
+        verb = "is" if count == 1 else "are"
+        message = f"{counted(count, f'more {severity}')} {verb} not shown"
+        yield Diagnostic(severity, "more-problems", message, count=count)
 
 
 def _by_place(diagnostic: Diagnostic) -> tuple[bool, Place | None, str]:

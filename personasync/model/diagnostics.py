@@ -48,7 +48,8 @@ class Diagnostic:
 
     ``code`` is a stable kebab-case name for the kind of problem, ``place`` is
     ``None`` only when no file can be named, ``hint`` says what to do, and
-    ``source`` is the text of the line that ``place`` starts on.
+    ``source`` is the text of the line that ``place`` starts on. ``count`` is
+    above 1 only where it stands for problems that are not told apart.
     """
 
     severity: Severity
@@ -58,3 +59,4 @@ class Diagnostic:
     hint: NextStep | str | None = None
     related: tuple[Related, ...] = ()
     source: str | None = None
+    count: int = 1

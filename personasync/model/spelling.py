@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 _LONGEST_KEY: Final = 64
@@ -23,6 +23,13 @@ def nearest(word: str, keys: Iterable[str]) -> str | None:
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """Return a number with its noun: ``1 persona``, ``1,200 personas``."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def listed(names: Sequence[str], limit: int = 10) -> str:
+    """Return names in a row; of more than ``limit`` the first, and how many more there are."""
+    if len(names) <= limit:
+        return ", ".join(names)
+    return f"{', '.join(names[: limit - 1])} and {len(names) - limit + 1:,} more"
 
 
 def cut(text: str, limit: int = 40) -> str:

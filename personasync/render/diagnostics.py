@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -108,10 +109,12 @@ def _shown(text: str) -> str:
 
 def render_json(diagnostics: Sequence[Diagnostic], *, shell: Shell = HERE) -> str:
     """Return diagnostics as one JSON document, in ASCII; its schema is published."""
-    errors = sum(d.severity is Severity.ERROR for d in diagnostics)
+    counts = Counter[Severity]()
+    for diagnostic in diagnostics:
+        counts[diagnostic.severity] += diagnostic.count
     document = {
         "format": FORMAT,
-        "summary": {"errors": errors, "warnings": len(diagnostics) - errors},
+        "summary": {"errors": counts[Severity.ERROR], "warnings": counts[Severity.WARNING]},
         "diagnostics": [_to_json(diagnostic, shell) for diagnostic in diagnostics],
     }
     return json.dumps(document, indent=2) + "\n"

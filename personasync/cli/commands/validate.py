@@ -9,6 +9,7 @@ from personasync.cli.options import format_option, option, shared_options
 from personasync.cli.workspace import Workspace
 from personasync.manifest.load import load_manifest
 from personasync.model.errors import ManifestError
+from personasync.model.spelling import counted
 from personasync.model.steps import Option
 from personasync.render.diagnostics import DIAGNOSTIC_FORMATS
 from personasync.render.safe import printable
@@ -34,11 +35,10 @@ def command(workspace: Workspace, output_format: str, strict: bool) -> int:
         count = len(manifest.personas)
         if not count:
             console.say("The manifest has no personas.")
-        personas = "1 persona" if count == 1 else f"{count} personas"
         files = printable(", ".join(manifest.files))
         if len(manifest.files) > _NAMED_FILES:
-            files = f"{len(manifest.files):,} files"
-        console.say(f"The manifest is valid: {personas} in {files}.")
+            files = counted(len(manifest.files), "file")
+        console.say(f"The manifest is valid: {counted(count, 'persona')} in {files}.")
         return 0
     try:
         diagnostics = load_manifest(workspace.manifest_paths).warnings

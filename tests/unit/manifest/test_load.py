@@ -26,7 +26,7 @@ from personasync.model.diagnostics import Diagnostic, Place, Severity
 from personasync.model.errors import ManifestError
 from personasync.model.persona import Manifest, Persona, PersonaRequest, Settings
 from personasync.model.units import Rate
-from personasync.render.diagnostics import render_text
+from personasync.render.diagnostics import render_json, render_text
 
 SCHEMA = load_schema("manifest")
 AUDIO = "e231c2d4-58b6-4b6d-9a0c-1f2e8cadc7dc"
@@ -343,7 +343,7 @@ class TestMany:
         )
         found = problems("m.yaml")
         assert len(found) == MAX_PROBLEMS + 1
-        assert found[-1].message == "200 more problems are not shown"
+        assert found[-1].message == "200 more errors are not shown"
         places = [problem.place for problem in found[:-1]]
         assert places == sorted(p for p in places if p)
 
@@ -359,8 +359,23 @@ class TestMany:
         write("m.yaml", many)
         warnings = load_manifest(["m.yaml"]).warnings
         assert len(warnings) == MAX_PROBLEMS + 1
-        assert warnings[-1].message == "1 more problem is not shown"
+        assert warnings[-1].message == "1 more warning is not shown"
         assert warnings[-1].severity is Severity.WARNING
+
+    def test_errors_and_warnings_are_counted_apart(self) -> None:
+        for number in range(MAX_PROBLEMS + 40):
+            field = {"tempo": 1} if number % 2 else {"vocalEnd": 90}
+            write(f"m/{number:04}.yaml", {f"k{number}": entry(audioId=f"a{number}", **field)})
+        for number in range(MAX_PROBLEMS):
+            write(f"n/{number:04}.yaml", {f"n{number}": entry(audioId=f"n{number}", tempo=1)})
+        with pytest.raises(ManifestError, match=r"has 770 errors$") as caught:
+            load_manifest(["m", "n"])
+        shown = caught.value.diagnostics
+        assert [d.message for d in shown if d.place is None] == [
+            "270 more errors are not shown",
+            "1,309 more warnings are not shown",
+        ]
+        assert json.loads(render_json(shown))["summary"] == {"errors": 770, "warnings": 1309}
 
     def test_what_a_default_does_wrong_is_told_once(self) -> None:
         many = {f"k{n}": entry(audioId=f"a{n}", name=f"n{n}") for n in range(9)}
