@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from functools import wraps
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import click
 from click.core import ParameterSource
 
-from personasync.cli.completion import complete_key
 from personasync.cli.console import Console
 from personasync.cli.session import remember
 from personasync.cli.workspace import Workspace
@@ -68,6 +68,24 @@ def option(
         long = next(name for name in names if name.startswith("--")).split("/")[0]
         settings.setdefault("envvar", prefix + long[2:].upper().replace("-", "_"))
     return click.option(*names, **settings)
+
+
+def as_one(name: str, kind: type[Any], *options: Callable[[_F], _F]) -> Callable[[_F], _F]:
+    """Add options that the command gets as one dataclass, whose fields they are named for."""
+    its_fields = frozenset(field.name for field in fields(kind))
+
+    def decorate(command: _F) -> _F:
+        @wraps(command)
+        def wrapper(**given: Any) -> Any:
+            own = {field: given.pop(field) for field in its_fields & given.keys()}
+            return command(**given, **{name: kind(**own)})
+
+        decorated = cast(_F, wrapper)
+        for add in reversed(options):
+            decorated = add(decorated)
+        return decorated
+
+    return decorate
 
 
 def _checked_state(
@@ -142,7 +160,7 @@ def shared_options(command: _F) -> _F:
         remember(workspace)
         return command(workspace, **options)
 
-    return wrapper  # type: ignore[return-value]
+    return cast(_F, wrapper)
 
 
 class FormatOption(click.Option):
@@ -182,16 +200,6 @@ def format_option(formats: Iterable[str], help: str = "") -> Callable[[_F], _F]:
     )
 
 
-FILE: Final[dict[str, Any]] = {"type": click.Path(readable=False), "metavar": "FILE"}
-
-
-def output_options(command: _F) -> _F:
-    """Add ``--json-out`` and ``--markdown-out``."""
-    as_json = option("--json-out", **FILE, help="Write what --format json prints, too.")
-    as_markdown = option("--markdown-out", **FILE, help="Write it as Markdown, too.")
-    return as_json(as_markdown(command))
-
-
 def sandbox_option(command: _F) -> _F:
     """Add ``--sandbox``."""
     return option(
@@ -221,49 +229,6 @@ def lock_option(command: _F) -> _F:
         show_default=True,
         help="Time for another run to end.",
     )(command)
-
-
-def narrowing_options(command: _F) -> _F:
-    """Add what narrows a plan."""
-    target = option(
-        "--target",
-        multiple=True,
-        metavar="KEY",
-        help="Only this key or glob; repeatable.",
-        shell_complete=complete_key,
-    )
-    exclude = option(
-        "--exclude",
-        multiple=True,
-        metavar="KEY",
-        help="Not this key or glob; repeatable.",
-        shell_complete=complete_key,
-    )
-    return target(exclude(command))
-
-
-def fail_options(command: _F) -> _F:
-    """Add what makes errors of warnings and of what needs attention."""
-    strict = option("--strict", is_flag=True, help="Warnings and (!) rows are errors.")
-    fail_on = option(
-        "--fail-on",
-        multiple=True,
-        type=click.Choice(["warnings", "attention"]),
-        metavar="KIND",
-        help="One of them: warnings, or attention.",
-    )
-    return strict(fail_on(command))
-
-
-def selection_options(command: _F) -> _F:
-    """Add what narrows a plan and what refuses it."""
-    max_creates = option(
-        "--max-creates",
-        type=click.IntRange(min=0),
-        metavar="N",
-        help="Refuse a plan that would create more.",
-    )
-    return narrowing_options(max_creates(fail_options(command)))
 
 
 def _log_to_stderr() -> None:

@@ -8,8 +8,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import click
+
+from personasync.cli.completion import complete_key
+from personasync.cli.options import as_one, option
 from personasync.cli.workspace import Workspace
 from personasync.model.errors import PersonasyncError, UsageError
 from personasync.model.persona import Manifest
@@ -64,6 +68,37 @@ class Outputs:
 
 
 NO_OUTPUTS: Final = Outputs()
+
+# The options of several commands that these two stand for.
+
+FILE: Final[dict[str, Any]] = {"type": click.Path(readable=False), "metavar": "FILE"}
+OUTPUTS: Final = (
+    option("--json-out", "json", **FILE, help="Write what --format json prints, too."),
+    option("--markdown-out", "markdown", **FILE, help="Write it as Markdown, too."),
+)
+_KEY: Final[dict[str, Any]] = {"multiple": True, "metavar": "KEY", "shell_complete": complete_key}
+NARROWING: Final = (
+    option("--target", "targets", **_KEY, help="Only this key or glob; repeatable."),
+    option("--exclude", "excludes", **_KEY, help="Not this key or glob; repeatable."),
+)
+FAILING: Final = (
+    option("--strict", is_flag=True, help="Warnings and (!) rows are errors."),
+    option(
+        "--fail-on",
+        multiple=True,
+        type=click.Choice(["warnings", "attention"]),
+        metavar="KIND",
+        help="One of them: warnings, or attention.",
+    ),
+)
+_MAX_CREATES: Final = option(
+    "--max-creates",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Refuse a plan that would create more.",
+)
+output_options: Final = as_one("files", Outputs, *OUTPUTS)
+selection_options: Final = as_one("selection", Selection, *NARROWING, _MAX_CREATES, *FAILING)
 
 
 def show_plan(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -20,14 +20,21 @@ from personasync.cli.options import (
     RATE,
     TIMEOUT,
     api_options,
+    as_one,
     format_option,
     lock_option,
     option,
-    output_options,
-    selection_options,
     shared_options,
 )
-from personasync.cli.planning import Outputs, Selection, annotating, check_outputs, show_plan
+from personasync.cli.planning import (
+    Outputs,
+    Selection,
+    annotating,
+    check_outputs,
+    output_options,
+    selection_options,
+    show_plan,
+)
 from personasync.cli.progress import Telling
 from personasync.cli.report import Report
 from personasync.cli.session import remember
@@ -49,7 +56,61 @@ from personasync.render.safe import printable
 from personasync.state import State, StateLog
 from personasync.state.log import Leased
 
+if TYPE_CHECKING:
+    from personasync.plan.saved import Document
+
 DEFAULT_PARALLELISM: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """The options for how fast an apply goes, and how long it tries again."""
+
+    parallelism: int | None
+    rate_limit: tuple[Rate | None] | None
+    retry_for: float
+
+    def options(self, settings: Settings) -> ApplyOptions:
+        """Settle each setting: the option, else the manifest's, else the default."""
+        rate = self.rate_limit[0] if self.rate_limit else settings.rate_limit or DEFAULT_RATE
+        return ApplyOptions(
+            parallelism=self.parallelism or settings.parallelism or DEFAULT_PARALLELISM,
+            rate=rate,
+            retry_for=self.retry_for,
+            handle_signals=True,
+        )
+
+
+_pace_options: Final = as_one(
+    "pace",
+    _Pace,
+    option(
+        "--parallelism",
+        type=click.IntRange(1, 64),
+        metavar="N",
+        help=f"Requests at a time.  [default: {DEFAULT_PARALLELISM}]",
+    ),
+    option(
+        "--rate-limit",
+        type=RATE,
+        metavar="RATE",
+        help=f"Most requests, or none.  [default: {DEFAULT_RATE}]",
+    ),
+    option(
+        "--retry-for",
+        type=DURATION,
+        default="2m",
+        show_default=True,
+        help="Time without a usable answer.",
+    ),
+)
+_SECONDS: Final[dict[str, Any]] = {"type": TIMEOUT, "show_default": True}
+_timeout_options: Final = as_one(
+    "timeouts",
+    Timeouts,
+    option("--connect-timeout", "connect", **_SECONDS, default="10s", help="Time to connect."),
+    option("--read-timeout", "read", **_SECONDS, default="10m", help="Time for an answer."),
+)
 
 
 @click.command(
@@ -65,31 +126,8 @@ DEFAULT_PARALLELISM: Final = 4
 @option("--auto-approve", is_flag=True, environment=False, help="Do not ask.")
 @format_option(("text", "json", "github"), "text, json (events), github.")
 @output_options
-@option(
-    "--parallelism",
-    type=click.IntRange(1, 64),
-    metavar="N",
-    help=f"Requests at a time.  [default: {DEFAULT_PARALLELISM}]",
-)
-@option(
-    "--rate-limit",
-    type=RATE,
-    metavar="RATE",
-    help=f"Most requests, or none.  [default: {DEFAULT_RATE}]",
-)
-@option(
-    "--retry-for",
-    type=DURATION,
-    default="2m",
-    show_default=True,
-    help="Time without a usable answer.",
-)
-@option(
-    "--connect-timeout", type=TIMEOUT, default="10s", show_default=True, help="Time to connect."
-)
-@option(
-    "--read-timeout", type=TIMEOUT, default="10m", show_default=True, help="Time for an answer."
-)
+@_pace_options
+@_timeout_options
 @option("--check", is_flag=True, help="First ask what would be refused.")
 @option("--wait-for-tasks", type=DURATION, help="So long, for tracks not finished; checks.")
 @lock_option
@@ -101,44 +139,21 @@ def command(
     plan_file: str | None,
     auto_approve: bool,
     output_format: str,
-    json_out: str | None,
-    markdown_out: str | None,
-    parallelism: int | None,
-    rate_limit: tuple[Rate | None] | None,
-    retry_for: float,
-    connect_timeout: float,
-    read_timeout: float,
+    files: Outputs,
+    pace: _Pace,
+    timeouts: Timeouts,
     check: bool,
     wait_for_tasks: float | None,
-    target: tuple[str, ...],
-    exclude: tuple[str, ...],
-    max_creates: int | None,
-    strict: bool,
-    fail_on: tuple[str, ...],
+    selection: Selection,
 ) -> int:
     """Create what is missing and record the IDs; ask first.
 
     Options go before the manifest's settings, and those before the defaults.
     """
-    selection = Selection(target, exclude, max_creates, strict, fail_on)
-    files = Outputs(json=json_out, markdown=markdown_out)
-    timeouts = Timeouts(connect_timeout, read_timeout)
-    console = workspace.console
-    with (
-        annotating(workspace, output_format),
-        Telling(console, output_format == "json") as telling,
-    ):
-        given, saved = workspace, None if plan_file is None else planfile.read_plan(plan_file)
-        if saved is not None:
-            workspace = planfile.follow(given, saved)
-            remember(workspace)
-        workspace.check_options()
-        if saved is not None and (target or exclude):
-            raise UsageError(
-                "a saved plan is carried out whole: --target and --exclude do not go with it",
-                hint="leave them out (PERSONASYNC_TARGET and PERSONASYNC_EXCLUDE count), and narrow"
-                " the plan when it is saved",
-            )
+    given, console = workspace, workspace.console
+    with annotating(given, output_format), Telling(console, output_format == "json") as telling:
+        saved = None if plan_file is None else planfile.read_plan(plan_file)
+        workspace = _followed(given, saved, selection)
         manifest = planfile.load_manifest(
             workspace,
             given,
@@ -146,18 +161,10 @@ def command(
             quiet=output_format == "github",
         )
         check_outputs(workspace, manifest, files.named())
-        options = _options(manifest.settings, parallelism, rate_limit, retry_for)
-        log = workspace.log()
+        options, log = pace.options(manifest.settings), workspace.log()
         with workspace.locked(log):
-            contents = workspace.read(log)
-            missing = workspace.missing_state(contents)
-            if missing is not None:
-                raise missing
-            state = contents.fold()
-            plan = workspace.compute_plan(manifest, state)
-            if saved is not None:
-                plan = planfile.check_fresh(workspace, saved, plan)
-            plan = selection.narrow(plan)
+            state = _read(workspace, log)
+            plan = _planned(workspace, manifest, state, saved, selection)
             _show(workspace, plan, output_format)
             selection.refuse_unsafe(plan)
             _warn_if_ignored(workspace, plan)
@@ -173,20 +180,72 @@ def command(
                 report = Report(workspace, output_format, files)
                 telling.shell, telling.rate = workspace.shell, options.rate
                 telling.news = None if _knows_an_id(state) else _where_ids_are(workspace, manifest)
-                with telling.listening() as listener:
-                    account = apply(
-                        plan,
-                        log=log,
-                        api=apis.personas if apis is not None else _NoApi(),
-                        options=options,
-                        listener=report.hear(listener),
-                        checked=checked,
-                    )
+                account = _carry_out(plan, log, apis, options, checked, telling, report)
                 report.give(account)
                 _end(telling, account)
                 if account.complete and plan.applicable:
                     _compact(console, log)
     return account.exit_code
+
+
+def _followed(given: Workspace, saved: Document | None, selection: Selection) -> Workspace:
+    """Return what the options lead to, and a saved plan where there is one."""
+    workspace = given
+    if saved is not None:
+        workspace = planfile.follow(given, saved)
+        remember(workspace)
+    workspace.check_options()
+    if saved is not None and (selection.targets or selection.excludes):
+        raise UsageError(
+            "a saved plan is carried out whole: --target and --exclude do not go with it",
+            hint="leave them out (PERSONASYNC_TARGET and PERSONASYNC_EXCLUDE count), and narrow"
+            " the plan when it is saved",
+        )
+    return workspace
+
+
+def _read(workspace: Workspace, log: StateLog) -> State:
+    """Return the state; raises ``StateError`` rather than begin one where git has another."""
+    contents = workspace.read(log)
+    missing = workspace.missing_state(contents)
+    if missing is not None:
+        raise missing
+    return contents.fold()
+
+
+def _planned(
+    workspace: Workspace,
+    manifest: Manifest,
+    state: State,
+    saved: Document | None,
+    selection: Selection,
+) -> Plan:
+    """Return what is to be done: just what a saved plan says, where there is one."""
+    plan = workspace.compute_plan(manifest, state)
+    if saved is not None:
+        plan = planfile.check_fresh(workspace, saved, plan)
+    return selection.narrow(plan)
+
+
+def _carry_out(
+    plan: Plan,
+    log: StateLog,
+    apis: Apis | None,
+    options: ApplyOptions,
+    checked: Checked | None,
+    telling: Telling,
+    report: Report,
+) -> Account:
+    """Do it, and tell what happens while it does."""
+    with telling.listening() as listener:
+        return apply(
+            plan,
+            log=log,
+            api=apis.personas if apis is not None else _NoApi(),
+            options=options,
+            listener=report.hear(listener),
+            checked=checked,
+        )
 
 
 def _show(workspace: Workspace, plan: Plan, output_format: str) -> None:
@@ -282,21 +341,6 @@ def _question(workspace: Workspace, plan: Plan) -> list[str]:
         if key is not None and key.last_four is not None:
             about.append(f"  key     ends in {key.last_four}")
     return [*about, "Apply this plan? Each audio can make a persona only once."]
-
-
-def _options(
-    settings: Settings,
-    parallelism: int | None,
-    rate_limit: tuple[Rate | None] | None,
-    retry_for: float,
-) -> ApplyOptions:
-    """Settle each setting: the option, else the manifest's, else the default."""
-    return ApplyOptions(
-        parallelism=parallelism or settings.parallelism or DEFAULT_PARALLELISM,
-        rate=rate_limit[0] if rate_limit else settings.rate_limit or DEFAULT_RATE,
-        retry_for=retry_for,
-        handle_signals=True,
-    )
 
 
 def _knows_an_id(state: State) -> bool:

@@ -11,18 +11,19 @@ from personasync.cli.group import Command
 from personasync.cli.options import (
     RATE,
     api_options,
-    fail_options,
+    as_one,
     format_option,
-    narrowing_options,
     option,
-    output_options,
     shared_options,
 )
 from personasync.cli.planning import (
+    FAILING,
+    NARROWING,
     Outputs,
     Selection,
     annotating,
     check_outputs,
+    output_options,
     write_step_summary,
     write_text,
 )
@@ -50,20 +51,15 @@ _TIMEOUTS = Timeouts(connect=10.0, read=60.0)
 @option(
     "--rate-limit", type=RATE, metavar="RATE", help=f"Most requests.  [default: {DEFAULT_RATE}]"
 )
-@narrowing_options
-@fail_options
+@as_one("selection", Selection, *NARROWING, *FAILING)
 @api_options
 @shared_options
 def command(
     workspace: Workspace,
     output_format: str,
-    json_out: str | None,
-    markdown_out: str | None,
+    files: Outputs,
     rate_limit: tuple[Rate | None] | None,
-    target: tuple[str, ...],
-    exclude: tuple[str, ...],
-    strict: bool,
-    fail_on: tuple[str, ...],
+    selection: Selection,
 ) -> int:
     """Ask the API what can be known before anything is spent.
 
@@ -71,8 +67,6 @@ def command(
     not recorded. Read-only; exit 1 if something would be refused.
     """
     workspace.check_options()
-    selection = Selection(target, exclude, None, strict, fail_on)
-    files = Outputs(json=json_out, markdown=markdown_out)
     with annotating(workspace, output_format):
         manifest = workspace.load_manifest(
             strict=selection.refuses("warnings"), quiet=output_format == "github"

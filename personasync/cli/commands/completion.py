@@ -18,7 +18,7 @@ SHELLS: Final = ("bash", "zsh", "fish", "powershell")
     "  source <(personasync completion bash)    # in ~/.bashrc\n"
     '  personasync completion zsh > "${fpath[1]}/_personasync"\n'
     "  personasync completion fish > ~/.config/fish/completions/personasync.fish\n"
-    "  personasync completion powershell | Out-String | Invoke-Expression    # in $PROFILE",
+    "  personasync completion powershell | Out-String | Invoke-Expression",
 )
 @click.argument("shell", type=click.Choice(SHELLS, case_sensitive=False))
 @click.pass_context

@@ -9,19 +9,20 @@ import click
 from personasync.cli import planfile
 from personasync.cli.group import Command
 from personasync.cli.options import (
-    FILE,
     api_options,
+    as_one,
     format_option,
     option,
-    output_options,
-    selection_options,
     shared_options,
 )
 from personasync.cli.planning import (
+    FILE,
+    OUTPUTS,
     Outputs,
     Selection,
     annotating,
     check_outputs,
+    selection_options,
     setting_of,
     show_plan,
     write_text,
@@ -41,8 +42,12 @@ CHANGES_EXIT_CODE: Final = 2
     "  personasync plan --detailed-exitcode    # 0: nothing to do, 2: changes",
 )
 @format_option(FORMATS)
-@option("--out", **FILE, help="Save the plan for `apply FILE`.")
-@output_options
+@as_one(
+    "files",
+    Outputs,
+    option("--out", "saved", **FILE, help="Save the plan for `apply FILE`."),
+    *OUTPUTS,
+)
 @option("--detailed-exitcode", is_flag=True, help="Exit 2 when there is something to apply.")
 @selection_options
 @api_options
@@ -50,24 +55,16 @@ CHANGES_EXIT_CODE: Final = 2
 def command(
     workspace: Workspace,
     output_format: str,
-    out: str | None,
-    json_out: str | None,
-    markdown_out: str | None,
+    files: Outputs,
     detailed_exitcode: bool,
-    target: tuple[str, ...],
-    exclude: tuple[str, ...],
-    max_creates: int | None,
-    strict: bool,
-    fail_on: tuple[str, ...],
+    selection: Selection,
 ) -> int:
     """Show what apply would do. Changes nothing and needs no API key."""
     workspace.check_options()
-    selection = Selection(target, exclude, max_creates, strict, fail_on)
     with annotating(workspace, output_format):
         manifest = workspace.load_manifest(
             strict=selection.refuses("warnings"), quiet=output_format == "github"
         )
-        files = Outputs(out, json_out, markdown_out)
         check_outputs(workspace, manifest, files.named())
         contents = workspace.read(workspace.log())
         plan = selection.narrow(workspace.compute_plan(manifest, contents.fold()))
