@@ -155,6 +155,7 @@ def said(ended: Ended, code: int, *words: str) -> None:
 def test_a_store_that_does_not_let_us_in(
     tool: Tool,
     ready: Place,
+    s3_server: S3,
     command: tuple[str, ...],
     environment: Mapping[str, str],
     location: str | None,

@@ -147,8 +147,7 @@ def test_another_api_is_refused(place: Place) -> None:
 
 
 def test_a_shared_state_that_is_not_there_is_an_error(shared: Place, place_of: object) -> None:
-    elsewhere = shared.location.replace("voices/", "voices/no-").replace("state=", "state=no-")
-    missing = Place(shared.kind, elsewhere)
+    missing = Place(shared.kind, f"{shared.location}-no")
     with pytest.raises(StateError, match="there is no state at"):
         missing.open().read()
     with pytest.raises(StateError, match="there is no state at"), missing.open().lock():
