@@ -134,15 +134,18 @@ class _Assembly:
             self.diagnostics.append(data)
             return
         document = read_document(file.name, data)
+        sound = document.root is not BROKEN and _checks().manifest(document.root)
         if not file.shown:
             self._hidden.add(file.name)
+            if document.problems or not sound:
+                self.diagnostics.append(_foreign(file.name))
+                return
         self._documents.append(document)
         self._starts.append(len(self._entries))
         self.diagnostics += [_with_start(problem) for problem in document.problems]
         self._omitted += document.omitted
         if document.root is BROKEN:
             return
-        sound = _checks().manifest(document.root)
         wrong = None if sound else wrong_altogether(document)
         if wrong is not None:
             self.diagnostics.append(wrong)
@@ -326,6 +329,20 @@ def _not_shown(severity: Severity, count: int) -> Iterator[Diagnostic]:
 
 def _by_place(diagnostic: Diagnostic) -> tuple[bool, Place | None, str]:
     return (diagnostic.place is not None, diagnostic.place, diagnostic.message)
+
+
+def _foreign(name: str) -> Diagnostic:
+    """Return all that is said of a file elsewhere that is no manifest: it may be anything.
+
+    Even the name of a key could be what readers of the message must not see.
+    """
+    return Diagnostic(
+        Severity.ERROR,
+        "foreign-file",
+        "it is a link to a file elsewhere that is no valid manifest, and nothing of it is shown",
+        Place(name, 0, 0),
+        "name the file itself, where it really is, to see what is wrong with it",
+    )
 
 
 def _with_start(problem: Diagnostic) -> Diagnostic:

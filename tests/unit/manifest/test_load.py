@@ -216,19 +216,43 @@ class TestFiles:
         ]
 
     @pytest.mark.parametrize("link", ["m.yaml", "d/m.yaml", "linked/m.yaml", "folder"])
-    def test_no_line_of_what_lies_elsewhere_is_shown(
-        self, link: str, tmp_path_factory: pytest.TempPathFactory
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "key: sk-secret\nversion: 1\npersonas: {}\n",
+            "sk-secret: 1\nversion: 1\n",
+            "sk-secret: {}\nother: []\n",
+            "- sk-secret\n",
+            "sk-secret",
+            "a: sk-secret: b\n",
+            "a: *sk-secret\n",
+            "version: 1\npersonas:\n  sk-secret: {taskId: sk-secret}\n",
+            "version: sk-secret\nversion: sk-secret\n",
+        ],
+    )
+    def test_nothing_of_what_lies_elsewhere_is_shown(
+        self, link: str, text: str, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         outside = tmp_path_factory.mktemp("outside")
-        (outside / "m.yaml").write_text("key: sk-secret\nversion: 1\npersonas: {}\n")
+        (outside / "m.yaml").write_text(text)
         Path("d").mkdir()
         Path("d/m.yaml").symlink_to(outside / "m.yaml")
         Path("m.yaml").symlink_to(outside / "m.yaml")
         Path("linked").symlink_to(outside)
         Path("folder").symlink_to(outside)
         found = problems(link)
-        assert [(p.code, p.source) for p in found] == [("unknown-field", None)]
+        assert [(p.code, p.source) for p in found] == [("foreign-file", None)]
         assert "secret" not in render_text(found)
+
+    def test_lines_of_a_manifest_elsewhere_are_not_shown(
+        self, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        outside = tmp_path_factory.mktemp("outside")
+        write(str(outside / "m.yaml"), {"a": entry(vocalEnd=90)})
+        Path("m.yaml").symlink_to(outside / "m.yaml")
+        assert [(w.code, w.source) for w in load_manifest(["m.yaml"]).warnings] == [
+            ("segment-length", None)
+        ]
 
     def test_lines_of_what_lies_in_the_folder_are_shown(self) -> None:
         Path("d/e").mkdir(parents=True)
