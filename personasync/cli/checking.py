@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
+from personasync.cli.manifests import sourced
 from personasync.cli.workspace import Workspace
 from personasync.engine.schedule import Window
 from personasync.model.errors import ConfigurationError
@@ -42,7 +43,7 @@ def run_check(workspace: Workspace, plan: Plan, api: TaskApi, window: Window | N
     credits = _usable(api.credits())
     answers = ask_about(tasks, api, window)
     check = conclude(plan, answers, credits)
-    return replace(check, findings=tuple(_with_sources(workspace, check.findings)))
+    return replace(check, findings=tuple(_with_sources(check.findings)))
 
 
 def ask_about(tasks: Iterable[str], api: TaskApi, window: Window | None) -> dict[str, TaskAnswer]:
@@ -77,10 +78,10 @@ def _usable(answer: _Answered) -> _Answered:
     return answer
 
 
-def _with_sources(workspace: Workspace, findings: Iterable[Finding]) -> Iterable[Finding]:
+def _with_sources(findings: Iterable[Finding]) -> Iterable[Finding]:
     findings = list(findings)
     told = [found for each in findings for found in each.diagnostics]
-    shown = iter(workspace.with_sources(told))
+    shown = iter(sourced(told))
     return [
         replace(each, diagnostics=tuple(next(shown) for _ in each.diagnostics)) for each in findings
     ]

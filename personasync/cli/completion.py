@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from personasync.cli.console import Console
+from personasync.cli.manifests import read_manifest
+from personasync.cli.states import read_state
+from personasync.cli.workspace import Workspace
+from personasync.model.errors import PersonasyncError
+from personasync.render.safe import printable
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
-
-    from personasync.cli.workspace import Workspace
 
 _HELP_LIMIT: Final = 60
 _HARMLESS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -42,8 +47,6 @@ def complete_recorded_key(
 def _items(names: dict[str, str], incomplete: str) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
-    from personasync.render.safe import printable
-
     return [
         CompletionItem(key, help=printable(name, _HELP_LIMIT))
         for key, name in names.items()
@@ -52,9 +55,6 @@ def _items(names: dict[str, str], incomplete: str) -> list[CompletionItem]:
 
 
 def _workspace(context: click.Context) -> Workspace:
-    from personasync.cli.console import Console
-    from personasync.cli.workspace import Workspace
-
     given = context.params
     return Workspace(
         Console(quiet=True),
@@ -65,10 +65,8 @@ def _workspace(context: click.Context) -> Workspace:
 
 
 def _wanted(workspace: Workspace) -> Iterator[tuple[str, str]]:
-    from personasync.model.errors import PersonasyncError
-
     try:
-        personas = workspace.load_manifest().personas
+        personas = read_manifest(workspace).personas
     except (PersonasyncError, OSError):
         return
     for persona in personas:
@@ -76,11 +74,10 @@ def _wanted(workspace: Workspace) -> Iterator[tuple[str, str]]:
 
 
 def _recorded(workspace: Workspace) -> Iterator[tuple[str, str]]:
-    from personasync.model.errors import PersonasyncError
     from personasync.state import Status
 
     try:
-        entries = workspace.read_state(any_api=True).entries.values()
+        entries = read_state(workspace, any_api=True).entries.values()
     except (PersonasyncError, OSError):
         return
     for entry in sorted(entries, key=lambda found: found.key):

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from personasync.cli.manifests import read_manifest
+from personasync.cli.states import apply_command
 from personasync.cli.workspace import Workspace
 from personasync.model.contract import SANDBOX_API
 from personasync.model.errors import ManifestError, PersonasyncError, UsageError
@@ -71,10 +73,10 @@ def load_manifest(
     """
     named_by_plan = workspace.manifests if not given.manifests else ()
     if all(map(_is_here, named_by_plan)):
-        return workspace.load_manifest(strict=strict, quiet=quiet)
+        return read_manifest(workspace, strict=strict, quiet=quiet)
     named = listed(workspace.manifests)
     try:
-        return workspace.load_manifest(strict=strict, quiet=True)
+        return read_manifest(workspace, strict=strict, quiet=True)
     except ManifestError:
         raise PersonasyncError(
             f"the manifest that the plan names cannot be used here: {named}",
@@ -101,7 +103,7 @@ def carry_out(workspace: Workspace, name: str) -> str:
     It names what the plan alone cannot choose: the API, and a state elsewhere.
     """
     location = workspace.location
-    flags = () if workspace.sandbox else workspace.apply_command(None).flags
+    flags = () if workspace.sandbox else apply_command(workspace, None).flags
     if not _is_here(location):
         flags = (*flags, Option("state", location))
     return HERE.line(Command("apply", (name,), flags))

@@ -15,6 +15,7 @@ from personasync.cli.apis import Apis, Timeouts, open_apis, require_key
 from personasync.cli.console import Console, approve
 from personasync.cli.group import Command
 from personasync.cli.leaving import leave
+from personasync.cli.manifests import plan_with_sources
 from personasync.cli.options import (
     DURATION,
     RATE,
@@ -38,6 +39,7 @@ from personasync.cli.planning import (
 from personasync.cli.progress import Telling
 from personasync.cli.report import Report
 from personasync.cli.session import remember
+from personasync.cli.states import locked, missing_state, read_log, state_log
 from personasync.cli.workspace import Workspace
 from personasync.engine import DEFAULT_RATE, ApplyOptions, Checked, apply
 from personasync.engine.events import Account
@@ -161,8 +163,8 @@ def command(
             quiet=output_format == "github",
         )
         check_outputs(workspace, manifest, files.named())
-        options, log = pace.options(manifest.settings), workspace.log()
-        with workspace.locked(log):
+        options, log = pace.options(manifest.settings), state_log(workspace)
+        with locked(workspace, log):
             state = _read(workspace, log)
             plan = _planned(workspace, manifest, state, saved, selection)
             _show(workspace, plan, output_format)
@@ -206,8 +208,8 @@ def _followed(given: Workspace, saved: Document | None, selection: Selection) ->
 
 def _read(workspace: Workspace, log: StateLog) -> State:
     """Return the state; raises ``StateError`` rather than begin one where git has another."""
-    contents = workspace.read(log)
-    missing = workspace.missing_state(contents)
+    contents = read_log(workspace, log)
+    missing = missing_state(workspace, contents)
     if missing is not None:
         raise missing
     return contents.fold()
@@ -221,7 +223,7 @@ def _planned(
     selection: Selection,
 ) -> Plan:
     """Return what is to be done: just what a saved plan says, where there is one."""
-    plan = workspace.compute_plan(manifest, state)
+    plan = plan_with_sources(manifest, state)
     if saved is not None:
         plan = planfile.check_fresh(workspace, saved, plan)
     return selection.narrow(plan)

@@ -8,6 +8,7 @@ from personasync.api.key import FILE_VARIABLE, KEY_VARIABLE
 from personasync.cli.apis import Timeouts, open_apis
 from personasync.cli.checking import run_check
 from personasync.cli.group import Command
+from personasync.cli.manifests import plan_with_sources, read_manifest
 from personasync.cli.options import (
     RATE,
     api_options,
@@ -27,6 +28,7 @@ from personasync.cli.planning import (
     write_step_summary,
     write_text,
 )
+from personasync.cli.states import read_state
 from personasync.cli.workspace import Workspace
 from personasync.engine import DEFAULT_RATE
 from personasync.engine.schedule import Window
@@ -68,11 +70,11 @@ def command(
     """
     workspace.check_options()
     with annotating(workspace, output_format):
-        manifest = workspace.load_manifest(
-            strict=selection.refuses("warnings"), quiet=output_format == "github"
+        manifest = read_manifest(
+            workspace, strict=selection.refuses("warnings"), quiet=output_format == "github"
         )
         check_outputs(workspace, manifest, files.named())
-        plan = selection.narrow(workspace.compute_plan(manifest, workspace.read_state()))
+        plan = selection.narrow(plan_with_sources(manifest, read_state(workspace)))
         selection.refuse_unsafe(plan)
         rate = rate_limit[0] if rate_limit else manifest.settings.rate_limit or DEFAULT_RATE
         with open_apis(workspace, manifest, _TIMEOUTS, name="check") as apis:

@@ -14,7 +14,9 @@ from click.core import ParameterSource
 from personasync.cli.completion import complete_key
 from personasync.cli.console import Console
 from personasync.cli.group import Command as CommandOfGroup
+from personasync.cli.manifests import optional_manifest
 from personasync.cli.options import api_options, lock_option, option, shared_options
+from personasync.cli.states import locked, missing_state, read_log, state_log
 from personasync.cli.workspace import Workspace
 from personasync.model.errors import PersonasyncError
 from personasync.model.spelling import counted
@@ -70,15 +72,15 @@ def _import_many(workspace: Workspace, source: str, *, force: bool) -> int:
     from personasync.state.lists import read_list
 
     given = read_list(_read_source(source), "standard input" if source == "-" else source)
-    manifest = workspace.optional_manifest()
-    any_log = workspace.log(any_api=True)
+    manifest = optional_manifest(workspace)
+    any_log = state_log(workspace, any_api=True)
     begun = any_log.read()
-    missing = workspace.missing_state(begun)
+    missing = missing_state(workspace, begun)
     if missing is not None:
         raise missing
-    log = any_log if begun.header else workspace.log()
-    with workspace.locked(log):
-        contents = workspace.read(log)
+    log = any_log if begun.header else state_log(workspace)
+    with locked(workspace, log):
+        contents = read_log(workspace, log)
         api = contents.header.api if contents.header else workspace.api
         if given.header is not None and given.header.api != api:
             raise PersonasyncError(
@@ -137,16 +139,16 @@ def _read_source(source: str) -> bytes:
 
 def _import_one(workspace: Workspace, key: str, persona_id: str, *, force: bool) -> int:
     check_id(persona_id)
-    manifest = workspace.optional_manifest()
-    any_log = workspace.log(any_api=True)
+    manifest = optional_manifest(workspace)
+    any_log = state_log(workspace, any_api=True)
     begun = any_log.read()
-    missing = workspace.missing_state(begun)
+    missing = missing_state(workspace, begun)
     if missing is not None:
         raise missing
     check_id(persona_id, find(records(manifest, begun.fold()), key))  # before any lock
-    log = any_log if begun.header else workspace.log()
-    with workspace.locked(log):
-        state = workspace.read(log).fold()
+    log = any_log if begun.header else state_log(workspace)
+    with locked(workspace, log):
+        state = read_log(workspace, log).fold()
         record = find(records(manifest, state), key)
         if record.persona_id == persona_id and record.entry and record.entry.key == record.key:
             workspace.console.say(

@@ -9,7 +9,9 @@ import click
 
 from personasync.cli.completion import complete_key
 from personasync.cli.group import Command
+from personasync.cli.manifests import optional_manifest
 from personasync.cli.options import api_options, format_option, option, shared_options
+from personasync.cli.states import read_state
 from personasync.cli.workspace import Workspace
 from personasync.render.catalogue import FORMATS, Card, Setting
 from personasync.state import Status
@@ -43,7 +45,7 @@ def command(
     workspace.check_options()
     if source_url is not None and urlsplit(source_url).scheme not in ("http", "https"):
         raise click.BadParameter("write it like https://host/path/", param_hint="--source-url")
-    known = records(workspace.optional_manifest(), workspace.read_state(any_api=True))
+    known = records(optional_manifest(workspace), read_state(workspace, any_api=True))
     chosen = choose(known, keys) if keys else filter(_in_view, known)
     words = (search or "").split()
     cards = [card for card in _cards(chosen) if card.has(words)]

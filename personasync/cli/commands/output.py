@@ -8,7 +8,9 @@ import click
 
 from personasync.cli.completion import complete_key
 from personasync.cli.group import Command
+from personasync.cli.manifests import optional_manifest
 from personasync.cli.options import api_options, format_option, option, shared_options
+from personasync.cli.states import apply_command, read_state
 from personasync.cli.workspace import Workspace
 from personasync.model import steps
 from personasync.model.errors import PersonasyncError
@@ -50,10 +52,10 @@ def command(
     current one counts.
     """
     workspace.check_options()
-    manifest = workspace.optional_manifest()
-    state = workspace.read_state(any_api=True)
+    manifest = optional_manifest(workspace)
+    state = read_state(workspace, any_api=True)
     known = records(manifest, state)
-    apply = workspace.apply_command(state.header)
+    apply = apply_command(workspace, state.header)
     for name in (*require, *(key for key in keys if not is_glob(key))):
         _recorded_id(known, name, apply)
     if len(keys) == 1 and not is_glob(keys[0]) and output_format == "text":

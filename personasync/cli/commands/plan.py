@@ -8,6 +8,7 @@ import click
 
 from personasync.cli import planfile
 from personasync.cli.group import Command
+from personasync.cli.manifests import plan_with_sources, read_manifest
 from personasync.cli.options import (
     api_options,
     as_one,
@@ -27,6 +28,7 @@ from personasync.cli.planning import (
     show_plan,
     write_text,
 )
+from personasync.cli.states import missing_state, read_log, state_log
 from personasync.cli.workspace import Workspace
 from personasync.render.plan import FORMATS
 
@@ -62,14 +64,14 @@ def command(
     """Show what apply would do. Changes nothing and needs no API key."""
     workspace.check_options()
     with annotating(workspace, output_format):
-        manifest = workspace.load_manifest(
-            strict=selection.refuses("warnings"), quiet=output_format == "github"
+        manifest = read_manifest(
+            workspace, strict=selection.refuses("warnings"), quiet=output_format == "github"
         )
         check_outputs(workspace, manifest, files.named())
-        contents = workspace.read(workspace.log())
-        plan = selection.narrow(workspace.compute_plan(manifest, contents.fold()))
+        contents = read_log(workspace, state_log(workspace))
+        plan = selection.narrow(plan_with_sources(manifest, contents.fold()))
         show_plan(workspace, plan, output_format, files)
-        missing = workspace.missing_state(contents)
+        missing = missing_state(workspace, contents)
         if missing is not None:
             hint = workspace.shell.text(missing.hint or "")
             workspace.console.complain(f"Warning: {missing.message}; {hint}.")

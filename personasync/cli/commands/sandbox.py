@@ -15,6 +15,7 @@ import click
 
 from personasync.cli.console import Console
 from personasync.cli.group import Command
+from personasync.cli.manifests import read_manifest
 from personasync.cli.options import DURATION, RATE, option
 from personasync.cli.workspace import Workspace
 from personasync.model.errors import ManifestError, UsageError
@@ -183,7 +184,7 @@ def command(
 
 
 def _tracks(console: Console, manifests: tuple[str, ...]) -> dict[str, tuple[Track, ...]]:
-    manifest = Workspace(console, manifests).load_manifest()
+    manifest = read_manifest(Workspace(console, manifests))
     return named_tracks(persona.request for persona in manifest.personas)
 
 

@@ -21,7 +21,9 @@ from personasync.cli.commands.state_places import (
 from personasync.cli.completion import complete_key, complete_recorded_key
 from personasync.cli.console import Console
 from personasync.cli.group import Group
+from personasync.cli.manifests import read_manifest
 from personasync.cli.options import api_options, format_option, lock_option, option, shared_options
+from personasync.cli.states import locked, no_state, read_log, state_log
 from personasync.cli.workspace import Workspace
 from personasync.model.errors import PersonasyncError
 from personasync.model.persona import Manifest
@@ -81,9 +83,9 @@ def list_command(
 ) -> int:
     """List the entries, one an audio, sorted by key; KEY may be a glob."""
     workspace.check_options()
-    contents = workspace.read(workspace.log(any_api=True))
+    contents = read_log(workspace, state_log(workspace, any_api=True))
     if not contents.begun:
-        nothing = workspace.no_state()
+        nothing = no_state(workspace)
         hint = workspace.shell.text(nothing.hint or "")
         workspace.console.say(f"Note: {nothing.message}; {hint}.")
     known = _records(contents.fold())
@@ -98,7 +100,7 @@ def list_command(
     hidden = 0 if status else len(chosen) - len(entries)
     if hidden:
         show = command_line(
-            "state list", *keys, flags=("--status", "forgotten"), options=workspace.options
+            "state list", *keys, flags=("--status", "forgotten"), options=workspace.shell.options
         )
         were = "entry was" if hidden == 1 else "entries were"
         console.say(f"{hidden} {were} dropped from view; to see: {show}")
@@ -247,7 +249,7 @@ def accept_command(workspace: Workspace, keys: tuple[str, ...]) -> int:
     A persona cannot be changed: it stays what was sent. The plan calls it
     unchanged from now on, until the manifest differs again.
     """
-    manifest = workspace.load_manifest()
+    manifest = read_manifest(workspace)
     with _editing(workspace) as editing:
         known = records(manifest, editing.log.read().fold())
         accepted = [(record, accept(record)) for record in choose(known, keys)]
@@ -281,17 +283,17 @@ class _Editing:
 def _editing(workspace: Workspace) -> Iterator[_Editing]:
     """Hold the state; nothing is held, and no lock file made, where there is none."""
     _contents(workspace)
-    log = workspace.log(any_api=True)
-    with workspace.locked(log):
+    log = state_log(workspace, any_api=True)
+    with locked(workspace, log):
         yield _Editing(log, _records(log.read().fold()))
 
 
 def _contents(workspace: Workspace) -> LogContents:
     """Read the state, whichever API it belongs to; raises ``PersonasyncError`` for none."""
     workspace.check_options()
-    contents = workspace.read(workspace.log(any_api=True))
+    contents = read_log(workspace, state_log(workspace, any_api=True))
     if not contents.begun:
-        raise workspace.no_state()
+        raise no_state(workspace)
     return contents
 
 

@@ -8,6 +8,7 @@ from personasync.api.base_url import parse_base_url
 from personasync.cli.console import approve
 from personasync.cli.group import Command as HelpedCommand
 from personasync.cli.options import api_options, lock_option, option, refuse_secret, shared_options
+from personasync.cli.states import locked, no_state, read_log, state_log
 from personasync.cli.workspace import Workspace
 from personasync.model.clock import new_run, utc_now
 from personasync.model.contract import SANDBOX_API
@@ -57,11 +58,11 @@ def set_api_command(workspace: Workspace, url: str) -> int:
     Its IDs are then of the API at URL; the entries stay as they are.
     """
     api = parse_base_url(url)
-    log = workspace.log(any_api=True)
-    with workspace.locked(log):
-        header = workspace.read(log).header
+    log = state_log(workspace, any_api=True)
+    with locked(workspace, log):
+        header = read_log(workspace, log).header
         if header is None:
-            raise workspace.no_state()
+            raise no_state(workspace)
         if header.api == api:
             workspace.console.say(f"The state is of {api} already; nothing was changed.")
             return 0

@@ -12,6 +12,7 @@ from personasync.cli.apis import Timeouts, open_apis
 from personasync.cli.checking import ask_about
 from personasync.cli.group import Command
 from personasync.cli.options import api_options, format_option, shared_options
+from personasync.cli.states import read_state
 from personasync.cli.workspace import Workspace
 from personasync.engine import DEFAULT_RATE
 from personasync.engine.schedule import Window
@@ -58,7 +59,7 @@ def command(workspace: Workspace, task_ids: tuple[str, ...], output_format: str)
 def _known(workspace: Workspace) -> Known:
     """Return what the manifest and the state have already."""
     known = read_known(workspace.manifest_paths) if workspace.has_manifest else Known()
-    entries = workspace.read_state(any_api=True).entries
+    entries = read_state(workspace, any_api=True).entries
     recorded = {audio_id: f"in the state, as {entry.key}" for audio_id, entry in entries.items()}
     keys = known.keys | {entry.key for entry in entries.values()}
     return replace(known, keys=keys, audios={**recorded, **(known.audios or {})})

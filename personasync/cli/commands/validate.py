@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from personasync.cli.group import Command
+from personasync.cli.manifests import read_manifest
 from personasync.cli.options import format_option, option, shared_options
 from personasync.cli.workspace import Workspace
 from personasync.manifest.load import load_manifest
@@ -31,7 +32,7 @@ def command(workspace: Workspace, output_format: str, strict: bool) -> int:
     """Check the manifest, offline: every problem of every file at once."""
     console = workspace.console
     if output_format == "text":
-        manifest = workspace.load_manifest(strict=Option("strict") if strict else None)
+        manifest = read_manifest(workspace, strict=Option("strict") if strict else None)
         count = len(manifest.personas)
         if not count:
             console.say("The manifest has no personas.")

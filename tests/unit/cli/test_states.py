@@ -1,8 +1,9 @@
-"""What a command works on."""
+"""What is said of the state that a command works on."""
 
 import pytest
 
 from personasync.cli.console import Console
+from personasync.cli.states import apply_command
 from personasync.cli.workspace import Workspace
 from personasync.state import Header
 
@@ -38,5 +39,5 @@ def test_an_apply_is_shown_with_the_api_of_the_state(
 ) -> None:
     if inherited:
         monkeypatch.setenv("PERSONASYNC_BASE_URL", inherited)
-    apply = workspace.apply_command(Header("lineage", api) if api else None)
+    apply = apply_command(workspace, Header("lineage", api) if api else None)
     assert workspace.shell.line(apply).split()[2:] == list(options)
