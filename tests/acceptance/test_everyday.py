@@ -718,10 +718,10 @@ def test_init_writes_a_manifest_that_works_and_never_overwrites(tool: Tool) -> N
 def test_the_example_in_the_manifest_of_init_works(tool: Tool) -> None:
     tool("init")
     text = (tool.folder / "personas.yaml").read_text(encoding="utf-8")
-    head, _, example = text.partition("personas: {}\n")
-    lines = [line.removeprefix("  # ") for line in example.splitlines()]
-    entry = "\n".join(f"  {line}" for line in lines[2:])
-    tool.write("personas.yaml", f"{head}personas:\n{entry}\n")
+    head, _, block = text.partition("\npersonas:\n")
+    uncommented = re.sub("^( *)# ", r"\1", block, flags=re.MULTILINE)
+    tool.write("personas.yaml", f"{head}\npersonas:\n{uncommented}")
+    assert tool("validate", "--strict").code == 0
     plan = tool("plan")
     assert plan.last_line == (
         "Plan: 1 to create, 0 to resume, 0 to import, 0 to rename. 0 unchanged."

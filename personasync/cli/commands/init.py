@@ -31,18 +31,19 @@ version: 1
 # defaults:                 # for the personas of this file
 #   style: Electronic Pop
 
-personas: {}
-  # Write your first one like this, and take the {} away:
-  #
-  # neon-siren:                     # the key; letters, digits, . _ -
-  #   taskId: 5c79be8e              # the generation task; complete, model V4 or newer
-  #   audioId: e231c2d4-58b6-4b6d-9a0c-1f2e8cadc7dc   # the track; makes a persona only once
+# Your first persona: take the # away from each line of the block, and write your own
+# values. The key has letters, digits, . _ and -; the task must be complete, of model V4
+# or newer; a track makes a persona only once; the segment is best 10 to 30 seconds long.
+personas:
+  # neon-siren:
+  #   taskId: 5c79be8e
+  #   audioId: e231c2d4-58b6-4b6d-9a0c-1f2e8cadc7dc
   #   name: Electronic Pop Singer
   #   description: A modern electronic pop singer with bright, dynamic synth tones
-  #   vocalStart: 0                 # seconds; the segment that is analysed,
-  #   vocalEnd: 30                  # best 10 to 30 seconds long
+  #   vocalStart: 0                 # seconds
+  #   vocalEnd: 30
   #   style: Electronic Pop
-  #   # personaId: a1b2             # adopt a persona that exists: no request is made
+  #   # personaId: a1b2c3d4         # adopt a persona that exists: no request is made
 """
 
 _ATTRIBUTES: Final = """\
