@@ -209,8 +209,8 @@ def _unknown(document: Document, violation: Violation) -> Iterator[Diagnostic]:
     known = known_fields(path)
     if not path and _lost_indentation(mapping, known):
         place = document.key_place(mapping, "personas")
-        hint = "indent what belongs below it: each key by 2 spaces, its fields by 4"
-        yield _error("empty-value", "personas is empty", place, hint)
+        advice = "indent what belongs below it: each key by 2 spaces, its fields by 4"
+        yield _error("empty-value", "personas is empty", place, advice)
         return
     for index, (name, value) in enumerate(mapping.items()):
         if name in known:
