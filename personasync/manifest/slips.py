@@ -169,14 +169,17 @@ def _unclosed_quote(c: Complaint) -> Diagnostic | None:
 
 
 def _tab(c: Complaint) -> Diagnostic | None:
-    if not c.rest.startswith("\t") or not ("cannot start" in c.problem or "tab" in c.problem):
+    width = len(c.rest) - len(c.rest.lstrip("\t"))
+    if not width:
         return None
-    return c.here(
-        "tab",
-        "a tab cannot indent a line in YAML",
-        "indent with spaces",
-        width=len(c.rest) - len(c.rest.lstrip("\t")),
-    )
+    if (
+        c.before.strip() and not yaml.__with_libyaml__
+    ):  # a tab that YAML, and libyaml, have room for
+        message = "a tab stands here, and this PyYAML has no libyaml, which could read it"
+        return c.here("tab", message, "write spaces, or install a PyYAML with libyaml", width)
+    if "cannot start" not in c.problem and "tab" not in c.problem:
+        return None
+    return c.here("tab", "a tab cannot indent a line in YAML", "indent with spaces", width)
 
 
 def _reserved_start(c: Complaint) -> Diagnostic | None:

@@ -312,3 +312,21 @@ TEXTS = st.text(max_size=20).filter(lambda text: not _number_in_yaml_1_2(text))
 def test_what_pyyaml_writes_is_read_back(value: object) -> None:
     text = yaml.safe_dump(value, allow_unicode=False)
     assert value_of(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["a: b\tc\n", "a:\tb\n", "a: [b,\tc]\n", "a: >\t\n  b\n", 'a: "b"\t\n']
+)
+def test_a_tab_that_only_libyaml_reads_is_told_as_such(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if yaml.__with_libyaml__:
+        assert read(text).problems == []
+    monkeypatch.setattr(yaml, "__with_libyaml__", False)
+    document = read(text)
+    if document.problems:
+        (problem,) = document.problems
+        assert problem.place is not None
+        assert text[problem.place.column - 1] == "\t"
+        assert problem.hint == "write spaces, or install a PyYAML with libyaml"
+        assert read(text.replace("\t", " ")).problems == []
