@@ -29,7 +29,7 @@ class Team:
 
     def __init__(self, folder: Path, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        workflows = ROOT / "examples" / "ci" / "github-actions"
+        workflows = ROOT / "examples" / "ci" / "github" / "state-in-git"
         self.github = GitHub(folder / "github", workflows, sandbox.base_url, KEY)
         self.ana, self.ben, self.chen = map(self.github.clone, ("ana", "ben", "chen"))
         self.pull_requests = 0
@@ -135,7 +135,8 @@ def tuesday(team: Team) -> None:
     first = team.applied(before_ben)
     assert "Apply complete: 3 created" in first.step("Apply").output, "it begins at main as it is"
     second = team.applied(before_chen)
-    assert NO_CHANGES in second.step("Apply").output
+    assert "No changes." in second.step("Plan").output
+    assert "Apply" not in [step.name for step in second.steps], "nothing is left to approve"
 
 
 def wednesday(team: Team) -> None:
