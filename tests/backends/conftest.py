@@ -62,7 +62,8 @@ def _had(kind: str, server: AbstractContextManager[Any]) -> Any:
 
 
 @contextmanager
-def _server(kind: str, server: AbstractContextManager[Any]) -> Iterator[Any]:
+def begun_server(kind: str, server: AbstractContextManager[Any]) -> Iterator[Any]:
+    """Run a server, or skip the test where it cannot be had."""
     running = _had(kind, server)
     try:
         yield running
@@ -72,13 +73,15 @@ def _server(kind: str, server: AbstractContextManager[Any]) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.S3]:
-    with _server("s3", servers.s3(tmp_path_factory.mktemp("s3") / "server")) as server:
+    with begun_server("s3", servers.s3(tmp_path_factory.mktemp("s3") / "server")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Azure]:
-    with _server("azure", servers.azure(tmp_path_factory.mktemp("azure") / "server")) as server:
+    with begun_server(
+        "azure", servers.azure(tmp_path_factory.mktemp("azure") / "server")
+    ) as server:
         yield server
 
 
@@ -90,7 +93,10 @@ def gcs_server() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[servers.Postgres]:
-    with servers.open_folder() as folder, _server("postgres", servers.postgres(folder)) as server:
+    with (
+        servers.open_folder() as folder,
+        begun_server("postgres", servers.postgres(folder)) as server,
+    ):
         yield server
 
 
@@ -99,7 +105,7 @@ def pooler_port(postgres_server: servers.Postgres) -> Iterator[int]:
     pooler = servers.pooler
     with (
         servers.open_folder() as folder,
-        _server("pooler", pooler(postgres_server, folder)) as port,
+        begun_server("pooler", pooler(postgres_server, folder)) as port,
     ):
         yield port
 

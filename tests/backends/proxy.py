@@ -85,6 +85,10 @@ class _Listener:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+        self.cut()
+
+    def cut(self) -> None:
+        """Cut every connection that is open now."""
         for each in list(self._open):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -102,7 +106,7 @@ def reset(client: socket.socket) -> None:
 class HttpProxy(_Listener):
     """Before an object store: ``choose(method, path)`` says what becomes of a request.
 
-    ``delay`` is what every request takes more, in seconds.
+    ``delay`` is what every put takes more, in seconds.
     """
 
     def __init__(self, upstream: int, choose: Choose | None = None, *, delay: float = 0) -> None:
@@ -125,7 +129,7 @@ class HttpProxy(_Listener):
         fault = self.choose(method, path)
         if fault is not None:
             self.going_wrong.append(fault)
-        if self.delay:
+        if method == "PUT":
             time.sleep(self.delay)
         answer = b""
         if fault is None or fault in _APPLIED:

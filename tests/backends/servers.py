@@ -20,7 +20,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -384,6 +384,26 @@ def postgres(folder: Path, *settings: str) -> Iterator[Postgres]:
         yield server
     finally:
         server.crash()
+
+
+@contextmanager
+def replica(primary: Postgres, folder: Path) -> Iterator[Postgres]:
+    """Run a replica that knows what the primary does now, and hears of nothing later."""
+    primary.stop()
+    folder.mkdir(parents=True)
+    (port,) = free_ports(1)
+    copy = replace(primary, folder=folder, port=port, process=None)
+    shutil.copytree(primary.data, copy.data)
+    (copy.data / "standby.signal").touch()
+    if copy.user is not None:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, copy.user, copy.user)
+    primary.start()
+    copy.start()
+    try:
+        yield copy
+    finally:
+        copy.crash()
 
 
 @contextmanager
