@@ -14,7 +14,7 @@ from typing import Final
 from personasync.manifest.complaint import Complaint
 from personasync.manifest.ids import QUOTES
 from personasync.manifest.schemas import load_schema
-from personasync.manifest.texts import in_quotes
+from personasync.manifest.texts import LONGEST_ADVICE, in_quotes
 from personasync.model.diagnostics import Diagnostic, Place, Severity
 from personasync.model.spelling import cut
 
@@ -109,7 +109,8 @@ def _looks_right(file: str, line: int, match: re.Match[str], start: int, others:
         hint = f"write an ordinary colon, and a space after it{others}"
         return _at(file, line, column, 1, "odd-colon", message, hint)
     if kind == "bullet":
-        message, hint = f"a bullet ({found}) stands before the key", f"remove it{others}"
+        message = f"a bullet ({found}) stands before the key"
+        hint = f"remove it and the space after it{others}"
         return _at(file, line, column, width, "odd-bullet", message, hint)
     space = re.match(f"[{_SPACES}]", found) is not None
     name = _NAMES.get(found[0], f"the unseen character U+{ord(found[0]):04X}")
@@ -128,7 +129,7 @@ def _looks_right(file: str, line: int, match: re.Match[str], start: int, others:
 
 def _comment(file: str, line: int, match: re.Match[str], start: int, others: str) -> Diagnostic:
     column = match.start("mark") - start + 1
-    words = cut(match["words"], 60)
+    words = cut(match["words"], LONGEST_ADVICE)
     return _at(
         file,
         line,

@@ -17,7 +17,7 @@ from personasync.manifest.layout import (
     owner_of,
     within_quotes,
 )
-from personasync.manifest.texts import in_quotes
+from personasync.manifest.texts import LONGEST_ADVICE, in_quotes
 from personasync.model.diagnostics import Diagnostic, Place, Severity
 from personasync.model.spelling import cut
 
@@ -318,7 +318,7 @@ def _incomplete_entry(c: Complaint, number: int, text: str) -> Diagnostic | None
             1,
             "missing-space",
             "a space is missing after the colon",
-            f"write {cut(key)}: {cut(value)}",
+            f"write {cut(key)}: {cut(value, LONGEST_ADVICE)}",
         )
     stripped = text.strip()
     if ": " in text or stripped.endswith(":") or stripped[:1] in "-?\"'[{":
@@ -335,7 +335,7 @@ def _incomplete_entry(c: Complaint, number: int, text: str) -> Diagnostic | None
         len(stripped),
         "missing-colon",
         "a colon is missing after the key",
-        f"write {cut(key)}: {cut(value.strip())}".rstrip(),
+        f"write {cut(key)}: {cut(value.strip(), LONGEST_ADVICE)}".rstrip(),
     )
 
 
@@ -401,7 +401,7 @@ def _dash(c: Complaint) -> Diagnostic | None:
     return c.here(
         "unexpected-list",
         "a list entry (-) stands where a key belongs",
-        "remove the dash: a manifest has mappings only",
+        "remove the dash and the space after it: a manifest has no lists",
         width=1,
     )
 
@@ -477,8 +477,8 @@ def _flow(c: Complaint) -> Diagnostic | None:
         value = text[c.context_column - 1 :].rstrip()
         what = "list" if bracket == "[" else "mapping"
         hint = f"close it with {closing}"
-        if ":" not in value:
-            hint += f", or, if it is meant as text, quote it: {in_quotes(value)}"
+        if ":" not in value and "*" not in value:  # no field takes a list
+            hint = f"quote it if it is meant as text: {in_quotes(value)}"
         return c.at(
             c.context_line,
             c.context_column,

@@ -13,6 +13,9 @@ from personasync.model.characters import SURROGATES
 from personasync.model.diagnostics import Severity
 from personasync.model.spelling import cut
 
+LONGEST_ADVICE: Final = 300
+"""Characters of what a hint says to write; most descriptions are shorter, and are not cut."""
+
 SHORT_DESCRIPTION: Final = 15
 """Characters; a shorter description can hardly capture a style."""
 
@@ -162,7 +165,8 @@ def written(text: str) -> str:
 
 
 def in_quotes(text: str) -> str:
-    """Return a text in quotes, as it is written in YAML; a long one is cut."""
+    """Return a text in quotes, as it is written in YAML; one of some lines' length is cut."""
+    text = cut(text, LONGEST_ADVICE)
     if '"' in text and "'" not in text:
-        return f"'{cut(text)}'"
-    return '"' + cut(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return f"'{text}'"
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

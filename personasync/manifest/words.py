@@ -13,7 +13,7 @@ from personasync.manifest.ids import character_name, id_trouble
 from personasync.manifest.layout import is_odd_key, layout_slip
 from personasync.manifest.reader import Document
 from personasync.manifest.schemas import Violation, load_schema
-from personasync.manifest.texts import in_quotes, text_troubles
+from personasync.manifest.texts import LONGEST_ADVICE, in_quotes, text_troubles
 from personasync.manifest.values import BROKEN, Map, Odd, Oddity, Value, kind_of
 from personasync.model.diagnostics import Diagnostic, Place, Severity
 from personasync.model.spelling import cut
@@ -371,7 +371,7 @@ def with_quoted(diagnostic: Diagnostic) -> Diagnostic:
         return replace(diagnostic, hint=f"{_QUOTE}: {in_quotes(text)}")
     if diagnostic.hint == QUOTE_LINE:
         text = source[place.column - 1 :].rstrip()
-        if cut(text) == text:
+        if cut(text, LONGEST_ADVICE) == text:
             remedy = "put a space after # if it is a comment"
             if re.match(r"\s*#\s", source[place.end_column - 1 :]):
                 remedy = "put the comment on a line of its own"
@@ -495,7 +495,7 @@ def _bad_key(document: Document, path: Path, key: str) -> Diagnostic:
     plain = normalize("NFKD", key).encode("ascii", "ignore").decode()
     readable = key.translate({0xA0: " ", 0x202F: " ", 0x3000: " "}).isprintable()
     slug = re.sub("[^A-Za-z0-9._-]+", "-", plain).strip("._-") if readable else ""
-    hint = f"write {slug}: " if slug and slug not in mapping else ""
+    hint = f"write {slug}; " if slug and slug not in mapping else ""
     wrong = next((c for c in key if not re.match("[A-Za-z0-9._-]", c)), None)
     reason = (
         f"cannot begin with {key[0]}" if wrong is None else f"cannot hold {character_name(wrong)}"
@@ -535,7 +535,7 @@ def _version(document: Document, violation: Violation) -> Iterator[Diagnostic]:
     message = f"version must be 1, not {_described(value)}"
     if value is None:
         message = "version is empty"
-    hint = "write version: 1, without quotes" if value == "1" else "write version: 1"
+    hint = "write version: 1 without quotes" if value == "1" else "write version: 1"
     yield _error("wrong-version", message, _place(document, violation.path), hint)
 
 
