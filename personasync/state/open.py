@@ -77,9 +77,10 @@ def open_store(location: str) -> Store:
     where = shared_location(location)
     beside = partial(beating, every=RENEW_SECONDS)
     if where.scheme == "postgresql":
-        from personasync.state.postgres import PostgresLog
+        from personasync.state.postgres import Database, PostgresLog
 
-        return PostgresLog(where, SystemClock(), holder=this_holder, beating=beside)
+        database = Database(where)
+        return PostgresLog(where, database, SystemClock(), holder=this_holder, beating=beside)
     from personasync.state.objects import open_bucket
     from personasync.state.segments import SegmentLog
 

@@ -30,7 +30,6 @@ from personasync.state.log import Holder, LogContents, settled
 
 if TYPE_CHECKING:
     import psycopg
-    from psycopg import sql
 
 _Row = tuple[Any, ...]
 _Rows = list[list[_Row]]
@@ -74,13 +73,14 @@ class Database:
             raise missing_extra("postgresql", "psycopg", "postgres") from None
         self._psycopg = psycopg
         self._location = location
+        self._tables = _tables(location)
         self._connection: psycopg.Connection[Any] | None = None
         self._connected = False
         self._guard = threading.Lock()  # a renewal comes from beside the run
 
     def run(
         self,
-        statements: sql.Composable | str,
+        statements: str,
         values: Mapping[str, object],
         *,
         seconds: float = _STATEMENT_SECONDS,
@@ -91,8 +91,9 @@ class Database:
 
         text = sql.SQL(
             f"{begin}; SET LOCAL statement_timeout = '{int(seconds * 800)}';"
-            " SET LOCAL lock_timeout = '10s'; SET LOCAL synchronous_commit = on; {}; COMMIT"
-        ).format(sql.SQL(statements) if isinstance(statements, str) else statements)
+            f" SET LOCAL lock_timeout = '10s'; SET LOCAL synchronous_commit = on; {statements};"
+            " COMMIT"
+        ).format(**self._tables)
         with self._guard:
             connection = self._connect()
             try:
@@ -140,6 +141,10 @@ class Database:
         with suppress(self._psycopg.Error):
             connection.close()
 
+    def table(self, name: str) -> str:
+        """Return how SQL names a table, in its schema."""
+        return str(self._tables[name].as_string())
+
     def close(self) -> None:
         """Close the connection; the next use makes another."""
         with self._guard:
@@ -182,16 +187,16 @@ class PostgresLog:
     def __init__(
         self,
         location: Location,
+        database: Database,
         clock: Clock,
         *,
         holder: Callable[[], Holder],
         beating: Callable[[Callable[[], None]], AbstractContextManager[object]] | None = None,
     ) -> None:
-        self._database = Database(location)
+        self._database = database
         self._clock = clock
         self._location = location.text
         self._name = location.parameters.get("state", "default")
-        self._tables = _tables(location)
         self._holder = holder
         self._beating = beating or (lambda _renew: nullcontext())
         self._epoch: int | None = None
@@ -437,11 +442,8 @@ class PostgresLog:
         begin: str = "BEGIN",
         **values: object,
     ) -> _Rows:
-        from psycopg import sql
-
-        composed = sql.SQL(statement).format(**self._tables)
         return self._database.run(
-            composed, {"state": self._name, **values}, seconds=seconds, begin=begin
+            statement, {"state": self._name, **values}, seconds=seconds, begin=begin
         )
 
     def _moment(self) -> tuple[float, float]:
@@ -502,19 +504,15 @@ def begin(location: Location, header: Header) -> None:
         "api": header.api,
         "layout": LAYOUT,
     }
-    from psycopg import sql
-
-    tables = _tables(location)
-    name = tables["state"].as_string()
     try:
-        ((encoding, there),) = database.run(_LOOK, {"name": name})[0]
+        ((encoding, there),) = database.run(_LOOK, {"name": database.table("state")})[0]
         if encoding != "UTF8":
             raise RefusedError(
                 f"its encoding is {encoding}, which cannot hold every text, not UTF8"
             )
         if not there:
-            database.run(sql.SQL(_CREATE).format(**tables), {})
-        (begun,) = database.run(sql.SQL(_BEGIN).format(**tables), values)
+            database.run(_CREATE, {})
+        (begun,) = database.run(_BEGIN, values)
     except BucketError as error:
         raise StateError(f"cannot begin the state {location.text}: {error}") from error
     finally:
