@@ -606,7 +606,7 @@ def test_the_name_that_a_killed_run_gave_a_state_is_made_durable_with_the_first_
 ):
     path.write_bytes(encode_header(HEADER))
     synced: list[Path] = []
-    monkeypatch.setattr("personasync.state.file.sync_folder", synced.append)
+    monkeypatch.setattr("personasync.state.file_writer.sync_folder", synced.append)
     with log.lock():
         log.append([created(1)])
         assert synced == [path.parent]
