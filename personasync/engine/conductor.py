@@ -78,7 +78,12 @@ class Looked:
     answer: TaskAnswer
 
 
-Message: TypeAlias = Answer | Looked | Halt | Leave | Go
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Word that what is being appended beside the conductor has ended, well or not."""
+
+
+Message: TypeAlias = Answer | Looked | Halt | Leave | Go | Appended
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,13 @@ class World(Protocol):
 
     def receive(self, until: float) -> Sequence[Message]:
         """Return all that has arrived; wait for something until a moment of ``now``."""
+
+    def beside(self, append: Callable[[], None]) -> Callable[[float], None]:
+        """Append beside the conductor; ``Appended`` comes when that has ended.
+
+        Returns what waits for it, so many seconds, and raises what it raised.
+        Raises ``RuntimeError`` where nothing can be done beside.
+        """
 
 
 class Asker(Protocol):
@@ -186,6 +198,7 @@ class Conductor:
         self._number = itertools.count()
         self._steps: list[tuple[Attempt, Step]] = []  # not yet durable, so not yet told
         self._at_the_log: list[tuple[Attempt, Step]] = []  # being appended
+        self._appending = False
         self._left = False
         self._may_send = False
         self._waiting = waiting
@@ -297,6 +310,8 @@ class Conductor:
                     self._schedule.close()
                 case Go():
                     self._may_send = True
+                case Appended():
+                    self._appending = False
 
     # Hear.
 
@@ -444,8 +459,25 @@ class Conductor:
     def _append(self, entries: Sequence[Entry]) -> None:
         if entries:
             began = self._world.now()
-            self._log.append(entries)
+            if self._schedule.ahead:
+                self._append_beside(entries)
+            else:
+                self._log.append(entries)
             self._schedule.appended(self._world.now() - began)
+
+    def _append_beside(self, entries: Sequence[Entry]) -> None:
+        """Append to a log that is far away, and send meanwhile whose ``pending`` is there."""
+        self._appending = True
+        try:
+            wait = self._world.beside(lambda: self._log.append(entries))
+        except RuntimeError:  # the system has no thread left
+            self._log.append(entries)
+            return
+        # Who leaves at once salvages what arrives: then nothing is taken away from under it.
+        while self._appending and not self._left:
+            self._receive(math.inf)
+            self._send()
+        wait(math.inf)
 
     def _written_alone(self, entries: Sequence[Entry]) -> bool:
         try:

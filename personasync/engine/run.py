@@ -3,7 +3,8 @@
 Three kinds of threads: the *caller's* tells the listener and takes signals,
 and owns nothing that must last, so that neither a blocked terminal nor a
 Ctrl-C can delay or break a record; one *conductor* decides, appends and
-schedules; *workers* only ask the API. They speak through two mailboxes.
+schedules (to a log that is far away, by the hand of a thread beside it);
+*workers* only ask the API. They speak through two mailboxes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Final, Protocol, TypeAlias
 
 from personasync.engine.conductor import (
     Answer,
+    Appended,
     Conductor,
     Ended,
     Go,
@@ -43,6 +45,7 @@ from personasync.model.units import Rate
 from personasync.plan.compute import APPLICABLE, SPENDING, Action, ActionKind, Plan, adopted_origin
 from personasync.plan.preflight import Finding, Verdict
 from personasync.state.adopt import sent_request
+from personasync.state.background import Call
 from personasync.state.entry import Entry, Status
 from personasync.state.log import StateLog
 
@@ -152,6 +155,17 @@ class Mailbox:
             while True:
                 found.append(self._messages.get_nowait())
         return found
+
+    def beside(self, append: Callable[[], None]) -> Callable[[float], None]:
+        """See ``World``."""
+
+        def appended() -> None:
+            try:
+                append()
+            finally:
+                self.put(Appended())
+
+        return Call(appended).wait
 
 
 class Workers:

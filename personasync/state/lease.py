@@ -231,20 +231,19 @@ class LeaseHold:
 
         Raises ``StateWriteError`` if it is lost or cannot be renewed.
         """
-        with self._guard:
-            if self._lost is not None:
-                raise self._lost
-            monotonic, with_sleep = self._moment()
-            age = max(monotonic - self._renewed[0], with_sleep - self._renewed[1])
-            if age < OLD_SECONDS:
-                return
-            try:
-                patiently(self._clock, self.renew, _CONFIRM_SECONDS)
-            except BucketError as error:
-                raise StateWriteError(
-                    f"the hold on the state {self._place} could not be renewed: {error}",
-                    hint="run the same command again",
-                ) from error
+        if self._lost is not None:
+            raise self._lost
+        monotonic, with_sleep = self._moment()
+        age = max(monotonic - self._renewed[0], with_sleep - self._renewed[1])
+        if age < OLD_SECONDS:
+            return  # at once, also while a renewal is under way
+        try:
+            patiently(self._clock, self.renew, _CONFIRM_SECONDS)
+        except BucketError as error:
+            raise StateWriteError(
+                f"the hold on the state {self._place} could not be renewed: {error}",
+                hint="run the same command again",
+            ) from error
 
     def release(self) -> None:
         """Say that the state is free; if that does not get through, others wait a lease long."""

@@ -252,19 +252,18 @@ class PostgresLog:
 
     def confirm(self) -> None:
         """Before something is sent: raise ``StateWriteError`` unless the state is surely ours."""
-        with self._guard:
-            if self._lost is not None:
-                raise self._lost
-            age = max(b - a for a, b in zip(self._renewed, self._moment(), strict=True))
-            if age < OLD_SECONDS:
-                return
-            try:
-                patiently(self._clock, self.renew, _CONFIRM_SECONDS)
-            except BucketError as error:
-                raise StateWriteError(
-                    f"the hold on the state {self._location} could not be renewed: {error}",
-                    hint="run the same command again",
-                ) from error
+        if self._lost is not None:
+            raise self._lost
+        age = max(b - a for a, b in zip(self._renewed, self._moment(), strict=True))
+        if age < OLD_SECONDS:
+            return  # at once, also while an append is under way
+        try:
+            patiently(self._clock, self.renew, _CONFIRM_SECONDS)
+        except BucketError as error:
+            raise StateWriteError(
+                f"the hold on the state {self._location} could not be renewed: {error}",
+                hint="run the same command again",
+            ) from error
 
     def renew(self) -> None:
         """Show that the run lives. Raises ``StateWriteError`` once another has the state."""

@@ -16,6 +16,7 @@ import pytest
 from personasync.engine import ApplyOptions, apply
 from personasync.engine.conductor import Ended
 from personasync.engine.run import Mailbox
+from personasync.engine.schedule import Schedule
 from personasync.model.answer import KeptAnswer
 from personasync.model.errors import StateWriteError
 from personasync.model.outcome import Created, NotSent, Refused, Throttled, Unclear
@@ -802,7 +803,12 @@ class TestSignals:
         kinds = [event.kind for event in events]
         assert kinds.index("stopping") < kinds.index("create_done")
 
-    def test_what_an_append_that_hangs_holds_is_told_before_the_run_is_left(self, monkeypatch):
+    @pytest.mark.parametrize("ahead", [0, 2])
+    def test_what_an_append_that_hangs_holds_is_told_before_the_run_is_left(
+        self, monkeypatch, ahead
+    ):
+        """Also where the log is far away, and the append goes on beside the conductor."""
+        monkeypatch.setattr(Schedule, "ahead", ahead)
         hangs, release = threading.Event(), threading.Event()
 
         class Hanging(MemoryLog):
@@ -826,6 +832,17 @@ class TestSignals:
         told = {e.persona_id: e.rescued for e in ran.events if e.kind == "create_done"}
         assert told == {"id-a-1": "", "id-a-2": ""}
         assert ran.account.exit_code == 130
+
+    def test_a_log_far_away_is_appended_to_where_no_thread_is_left(self, monkeypatch):
+        monkeypatch.setattr(Schedule, "ahead", 2)
+
+        def no_thread(_mailbox, _append):
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(Mailbox, "beside", no_thread)
+        assert run(3, handle_signals=True).rows == {
+            f"p-{number}": "created" for number in (1, 2, 3)
+        }
 
     def test_two_that_come_while_the_main_thread_is_busy_are_two(self):
         release = threading.Event()
