@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 import requests
@@ -218,7 +218,7 @@ class _Bearer(AuthBase):
 
 
 class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
+    def get_redirect_target(self, _answer: requests.Response) -> str | None:
         """Follow nothing; even to prepare what might follow, requests would read a whole body."""
         return None
 
@@ -362,11 +362,15 @@ class _DeadlineSocket:
         return io.BufferedReader(_DeadlineIO(self._socket))
 
 
+def _with_deadline(sock: socket.socket) -> socket.socket:
+    return cast(socket.socket, _DeadlineSocket(sock))
+
+
 class _TunnelResponse(http.client.HTTPResponse):
     """What a proxy says to CONNECT: it has the time to connect, and no longer."""
 
     def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
-        super().__init__(_DeadlineSocket(sock), *args, **options)  # type: ignore[arg-type]
+        super().__init__(_with_deadline(sock), *args, **options)
 
 
 class _Answer(http.client.HTTPResponse):
@@ -377,7 +381,7 @@ class _Answer(http.client.HTTPResponse):
     """
 
     def __init__(self, exchange: Exchange, sock: Any, *args: Any, **options: Any) -> None:
-        super().__init__(_DeadlineSocket(sock), *args, **options)  # type: ignore[arg-type]
+        super().__init__(_with_deadline(sock), *args, **options)
         self._exchange = exchange
         self._reader = _Reader(sock)
 
@@ -410,23 +414,19 @@ class _Answer(http.client.HTTPResponse):
 class _Connection(HTTPConnection):
     """A connection whose answer goes to the exchange that is its request's body."""
 
-    response_class = _TunnelResponse  # until the request is sent, only a proxy can answer
+    # Until the request is sent, only a proxy can answer.
+    response_class: type[http.client.HTTPResponse] = _TunnelResponse
 
     def request(self, *args: Any, **options: Any) -> None:
         exchange = options["body"]
         super().request(*args, **_without_empty_body(options))
         exchange.sent = True
-        self.response_class = partial(_Answer, exchange)  # type: ignore[assignment]
+        # Whatever makes a response will do, though its type asks for a class.
+        self.response_class = cast(type[_Answer], partial(_Answer, exchange))
 
 
-class _TlsConnection(HTTPSConnection):
-    response_class = _TunnelResponse
-
-    def request(self, *args: Any, **options: Any) -> None:
-        exchange = options["body"]
-        super().request(*args, **_without_empty_body(options))
-        exchange.sent = True
-        self.response_class = partial(_Answer, exchange)  # type: ignore[assignment]
+class _TlsConnection(_Connection, HTTPSConnection):
+    pass
 
 
 def _without_empty_body(options: dict[str, Any]) -> dict[str, Any]:

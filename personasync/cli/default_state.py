@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from personasync.manifest.find import matching
 from personasync.model.errors import UsageError
 from personasync.model.spelling import listed
 from personasync.model.steps import NextStep, Option
@@ -62,8 +63,8 @@ def _folders_of(name: str) -> Iterator[Path]:
     if path.is_dir():
         yield path
     elif glob.has_magic(name) and not os.path.lexists(name):
-        matches = sorted(map(Path, glob.glob(name, recursive=True)))  # noqa: PTH207 - ** and dots
-        yield from (each.parent for each in matches if not each.is_dir())
+        matches = matching(name)
+        yield from (each.parent for each in map(Path, matches) if not each.is_dir())
         if not matches:
             yield Path(name.partition("*")[0] + "x").parent
     else:

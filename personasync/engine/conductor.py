@@ -17,6 +17,7 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeAlias
 
@@ -480,11 +481,10 @@ class Conductor:
         wait(math.inf)
 
     def _written_alone(self, entries: Sequence[Entry]) -> bool:
-        try:
+        with suppress(Exception):  # the first failure is told
             self._log.append(entries)
-        except Exception:  # noqa: BLE001 - the first failure is told
-            return False
-        return True
+            return True
+        return False
 
     def _not_written(self, error: Exception) -> None:
         if isinstance(error, StateWriteError):
@@ -503,10 +503,9 @@ class Conductor:
         return attempt.unrecorded(step, why, self._at(), kept=kept)
 
     def _keep(self, entries: Sequence[Entry]) -> str:
-        try:
+        with suppress(Exception):  # there is still the screen
             return rescue(self._log, entries) or ""
-        except Exception:  # noqa: BLE001 - there is still the screen
-            return ""
+        return ""
 
     def _tell_step(self, step: Step) -> None:
         if step.result is not None:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol, TypeAlias
 
@@ -37,6 +38,7 @@ from personasync.engine.events import Account, Event, EventKind, PersonaResult, 
 from personasync.engine.schedule import RetryBudget, Schedule, Window
 from personasync.engine.signals import no_signals, signals
 from personasync.engine.waiting import Waiting
+from personasync.model.calls import tried
 from personasync.model.clock import new_run, utc_now
 from personasync.model.outcome import Outcome
 from personasync.model.persona import PersonaRequest
@@ -206,11 +208,8 @@ class Workers:
 
     def _work(self) -> None:
         while (request := self._requests.get()) is not None:
-            try:
-                answer = Answer(request.audio_id, self._api.create(request))
-            except BaseException as failure:  # noqa: BLE001 - the conductor accounts for it
-                answer = Answer(request.audio_id, None, failure)
-            self._put(answer)
+            outcome, failure = tried(partial(self._api.create, request))
+            self._put(Answer(request.audio_id, outcome, failure))
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ def _standing_for(name: str) -> Iterator[str]:
     if os.path.isdir(name):
         yield from _in_folder(name)
     elif glob.has_magic(name) and not os.path.lexists(name):
-        yield from _matching(name)
+        yield from _manifests_matching(name)
     else:
         yield name
 
@@ -96,10 +96,15 @@ def _in_folder(folder: str) -> Iterator[str]:
     yield from (os.path.join(prefix, name) for name in sorted(names))
 
 
-def _matching(pattern: str) -> Iterator[str]:
+def matching(pattern: str) -> list[str]:
+    """Return the files and folders that a glob matches; ** stands for folders at any depth."""
+    return sorted(glob.glob(pattern, recursive=True))
+
+
+def _manifests_matching(pattern: str) -> Iterator[str]:
     """Yield the files that a glob matches; one that names no suffix means manifests only."""
     named = os.path.splitext(pattern)[1]
-    for name in sorted(glob.glob(pattern, recursive=True)):
+    for name in matching(pattern):
         if (named or name.lower().endswith(_SUFFIXES)) and not os.path.isdir(name):
             yield name
 

@@ -231,8 +231,9 @@ class _Assembly:
         self._keys += personas
         self._entries += personas.values()
         for index, (key, value) in enumerate(personas.items()):
-            fields: dict[str, Any]
-            fields = value if sound else _sound("persona", value)  # type: ignore[assignment]
+            fields: Mapping[str, Any] = (
+                value if sound and isinstance(value, Map) else _sound("persona", value)
+            )
             self._check_unique(start + index, key, fields)
             if sound:
                 self._personas.append(_persona(document, personas, index, key, fields, defaults))

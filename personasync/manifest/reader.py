@@ -122,7 +122,7 @@ def read_document(file: str, data: bytes) -> Document:
     return document
 
 
-class _Stop(Exception):  # noqa: N818  - a way out of the loop, no error
+class _UnreadableError(Exception):
     """Nothing more can be read."""
 
 
@@ -153,8 +153,11 @@ class _Unknown:
     line = column = -1
 
 
+class _Unfinished:
+    """What an anchor names as long as its value is not whole."""
+
+
 _MERGE: Final = object()
-_UNFINISHED: Final = object()
 
 
 class _Builder:
@@ -165,7 +168,7 @@ class _Builder:
         self._spans = document._spans  # the document's own builder
         self._frame: _Frame | None = None
         self._outer: list[_Frame | None] = []
-        self._anchors: dict[str, Value | object] = {}
+        self._anchors: dict[str, Value | _Unfinished] = {}
         self._sizes: dict[str, int] = {}
         self._nodes = 0
         self._names: dict[str, str] = {}  # keys that are text, in quotes or not; each kept once
@@ -180,7 +183,7 @@ class _Builder:
         try:
             self._parser = _parser(document.data)
             self._run()
-        except _Stop:
+        except _UnreadableError:
             document.root = BROKEN
         except yaml.YAMLError as error:
             document.root = BROKEN
@@ -237,7 +240,7 @@ class _Builder:
                 hint="a file holds one document: "
                 "remove the ---, or move what follows to its own file",
             )
-            raise _Stop
+            raise _UnreadableError
 
     # Where a finished value goes
 
@@ -328,9 +331,9 @@ class _Builder:
         if len(self._outer) >= MAX_DEPTH:
             code, message, hint = TOO_DEEP
             self._problem(code, event, message, hint=hint)
-            raise _Stop
+            raise _UnreadableError
         if event.anchor is not None:
-            self._anchors[event.anchor] = _UNFINISHED
+            self._anchors[event.anchor] = _Unfinished()
         self._outer.append(self._frame)
         self._frame = _Frame(value, event, self._nodes)
 
@@ -454,7 +457,7 @@ class _Builder:
                 hint=f'quote it if it is meant as text: "*{name}"',
             )
             return BROKEN
-        if value is _UNFINISHED:
+        if isinstance(value, _Unfinished):
             self._problem(
                 "recursive-alias",
                 event,
@@ -463,7 +466,7 @@ class _Builder:
             )
             return BROKEN
         self._count(self._sizes[name], event)
-        return value  # type: ignore[return-value]  # _UNFINISHED was the only other object
+        return value
 
     # Limits and problems
 
@@ -488,7 +491,7 @@ class _Builder:
             f"the document holds {what}",
             hint=hint,
         )
-        raise _Stop
+        raise _UnreadableError
 
     def _empty(self) -> None:
         self._document.problems.append(
@@ -499,7 +502,7 @@ class _Builder:
                 Place(self._document.file, 1, 1),
             )
         )
-        raise _Stop
+        raise _UnreadableError
 
     def _full(self) -> bool:
         if len(self._document.problems) < MAX_PROBLEMS:

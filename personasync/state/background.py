@@ -12,13 +12,24 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, cast
+
+from personasync.model.calls import tried
 
 _T = TypeVar("_T")
 _LOOK_SECONDS: Final = 0.2
 """A wait without an end does not hear Ctrl-C on every system: so waits are short."""
+
+
+if sys.platform == "linux":
+
+    def _with_sleep() -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+else:
+    _with_sleep = time.monotonic
 
 
 class SystemClock:
@@ -30,10 +41,7 @@ class SystemClock:
 
     def with_sleep(self) -> float:
         """Return seconds that count the machine's sleep, where the system knows it."""
-        if sys.platform == "linux":
-            return time.clock_gettime(time.CLOCK_BOOTTIME)
-        else:  # noqa: RET505  # a type checker must see which of them is for this system
-            return time.monotonic()
+        return _with_sleep()
 
     def sleep(self, seconds: float) -> None:
         """Wait; a signal ends it as it ends ``time.sleep``."""
@@ -45,13 +53,7 @@ class Call(Generic[_T]):
 
     def __init__(self, call: Callable[[], _T]) -> None:
         self._ended: SimpleQueue[tuple[_T | None, BaseException | None]] = SimpleQueue()
-        threading.Thread(target=self._make, args=(call,), daemon=True).start()
-
-    def _make(self, call: Callable[[], _T]) -> None:
-        try:
-            self._ended.put((call(), None))
-        except BaseException as error:  # noqa: BLE001 - raised where the call is waited for
-            self._ended.put((None, error))
+        threading.Thread(target=lambda: self._ended.put(tried(call)), daemon=True).start()
 
     def wait(self, seconds: float) -> _T:
         """Return what the call returned, or raise what it raised, or ``TimeoutError``."""
@@ -65,7 +67,7 @@ class Call(Generic[_T]):
                 continue
             if error is not None:
                 raise error
-            return value  # type: ignore[return-value]
+            return cast(_T, value)
 
 
 def several(calls: Iterable[Callable[[], _T]], *, at_once: int, seconds: float) -> Iterator[_T]:
@@ -89,10 +91,8 @@ def beating(renew: Callable[[], None], *, every: float) -> Iterator[None]:
 
     def beat() -> None:
         while not ended.wait(every):
-            try:
+            with suppress(Exception):  # the hold remembers it, and tells who asks
                 renew()
-            except Exception:  # noqa: BLE001 - the hold remembers it, and tells who asks
-                continue
 
     thread = threading.Thread(target=beat, name="lease", daemon=True)
     thread.start()

@@ -13,6 +13,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Final, TypeAlias
 
 from personasync.model.clock import utc_now
@@ -266,7 +267,7 @@ def prove(bucket: Bucket, clock: Clock, place: str, data: bytes, version: Versio
     """
     wrong = bucket.other(version)
     for put in (lambda: bucket.create(NAME, data), lambda: bucket.replace(NAME, data, wrong)):
-        if not patiently(clock, lambda put=put: _refuses(put), SECONDS):  # type: ignore[misc]
+        if not patiently(clock, partial(_refuses, put), SECONDS):
             raise StateError(
                 f"the store of {place} ignores conditions: it would let two runs overwrite each"
                 " other, so it is no place for a state",

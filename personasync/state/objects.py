@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -88,12 +89,8 @@ class ObstoreBucket:
     def get_many(self, names: Sequence[str]) -> Iterator[Found | None]:
         """See ``Bucket``."""
         calls = ((lambda name=name: self._get(name)) for name in names)
-        try:
+        with _said(_told):
             yield from several(calls, at_once=_AT_ONCE, seconds=_LATER_SECONDS)
-        except TimeoutError:
-            raise UnclearError("it does not answer in time") from None
-        except Exception as error:  # noqa: BLE001 - as in ``_call``
-            raise _told(error) from None
 
     def create(self, name: str, data: bytes) -> Version:
         """See ``Bucket``."""
@@ -122,12 +119,8 @@ class ObstoreBucket:
 
     def _call(self, call: Callable[[], _T]) -> _T:
         seconds = _LATER_SECONDS if self._answered else _FIRST_SECONDS
-        try:
+        with _said(_told):
             value = Call(call).wait(seconds)
-        except TimeoutError:
-            raise UnclearError("it does not answer in time") from None
-        except Exception as error:  # noqa: BLE001 - the client has many kinds, and may get more
-            raise _told(error) from None
         self._answered = True
         return value
 
@@ -194,17 +187,28 @@ def _obstore(location: Location) -> Any:
     return obstore.store
 
 
+@contextmanager
+def _said(say: Callable[[Exception], Exception]) -> Iterator[None]:
+    """Let no error of the client out: it has many kinds, and its words may hold a key."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - the client may get more kinds
+        raise say(error) from None
+
+
 def _made(location: Location, make: Callable[[], Any]) -> Any:
     """Make a store; what its client finds wrong with the settings is the user's to mend."""
-    try:
-        return make()
-    except (ConfigurationError, ImportError):
-        raise
-    except Exception as error:  # noqa: BLE001 - the client has many kinds
-        raise ConfigurationError(
+
+    def unusable(error: Exception) -> Exception:
+        if isinstance(error, (ConfigurationError, ImportError)):
+            return error
+        return ConfigurationError(
             f"the settings for {location.text} cannot be used: {_first_line(error)}",
             hint="look at the credentials and the endpoint in the environment",
-        ) from None
+        )
+
+    with _said(unusable):
+        return make()
 
 
 _NO_RETRIES: Final = {"max_retries": 0, "retry_timeout": timedelta(0)}
@@ -364,6 +368,8 @@ def _altered(value: str) -> str:
 
 def _told(error: Exception) -> BucketError:
     """Return what an error of the client means for what was asked."""
+    if isinstance(error, TimeoutError):
+        return UnclearError("it does not answer in time")
     kind = type(error).__name__
     text = str(error).partition("\n\nDebug source")[0]
     words = _words(text, str(error))
