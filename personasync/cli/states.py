@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from personasync.api.base_url import parse_base_url
+from personasync.cli.console import Console
 from personasync.cli.workspace import Workspace
 from personasync.model.contract import DEFAULT_BASE_URL, SANDBOX_API
 from personasync.model.errors import PersonasyncError, StateError
@@ -44,7 +45,8 @@ def read_state(workspace: Workspace, *, any_api: bool = False) -> State:
 @contextmanager
 def locked(workspace: Workspace, log: StateLog) -> Iterator[None]:
     """Hold the state; whoever is waited for is named."""
-    with log.lock(timeout=workspace.lock_timeout, on_wait=partial(_say_holder, workspace)):
+    waiting = partial(say_holder, workspace.console, workspace.location)
+    with log.lock(timeout=workspace.lock_timeout, on_wait=waiting):
         yield
 
 
@@ -91,6 +93,7 @@ def apply_command(workspace: Workspace, header: Header | None) -> Command:
     return Command("apply", (), (Option("base-url", api),))
 
 
-def _say_holder(workspace: Workspace, holder: Holder | None) -> None:
+def say_holder(console: Console, place: str, holder: Holder | None) -> None:
+    """Say who is waited for."""
     held = f"held by {holder}" if holder else "held by another run"
-    workspace.console.complain(f"Waiting for the state {workspace.location}, {printable(held)}.")
+    console.complain(f"Waiting for the state {place}, {printable(held)}.")

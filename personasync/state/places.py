@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -66,11 +66,18 @@ class Copied:
     known: int
 
 
-def copy(source: str, target: str) -> Copied:
+def copy(
+    source: str,
+    target: str,
+    *,
+    timeout: float = 0.0,
+    on_wait: Callable[[Holder | None], None] | None = None,
+) -> Copied:
     """Copy a state to another place, which is begun, or holds an earlier copy of it.
 
     What the two add up to is compared afterwards; the source is only read.
-    Raises ``StateError``.
+    Who holds the target is waited for up to ``timeout`` seconds. Raises
+    ``StateError``.
     """
     contents = _read(source)
     if contents.header is None:
@@ -87,7 +94,7 @@ def copy(source: str, target: str) -> Copied:
             f"{log.location} holds another state, begun apart from this one",
             hint="nothing was changed; copy to a place where no state is",
         )
-    with log.lock():
+    with log.lock(timeout=timeout, on_wait=on_wait):
         missing = _missing(contents.entries, log.read().entries, log.location)
         for batch in _batches(missing):
             log.append(batch)

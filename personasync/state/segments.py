@@ -18,6 +18,7 @@ import hashlib
 import re
 import threading
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -388,6 +389,8 @@ class SegmentLog:
         False if another has fenced this one off meanwhile.
         """
         self._run, self._closed = new_run(), None
+        # What the lease knows of must be there: no fence may fill the hole that a loss has left.
+        self._read_on(reading, self._hold.seq, look=False)
         reading.epoch += 1
         while not self._append(reading, ()):
             self._read_on(reading, 0)
@@ -447,6 +450,8 @@ class SegmentLog:
                 found = self._bucket.get(name)
             except UnclearError as error:
                 problem = error
+            except RefusedError as error:
+                raise UnclearError(str(error)) from error  # of the put, this says nothing
             else:
                 if found is not None:
                     return found.data == data
@@ -473,16 +478,15 @@ class SegmentLog:
         return patiently(self._clock, lambda: self._bucket.get(name))
 
     def _get_many(self, names: Iterable[str]) -> Iterator[Found | None]:
-        """Return objects in order, several at a time; what fails is asked for once more, alone."""
-        left = list(names)
-        done = 0
-        try:
-            for found in self._bucket.get_many(left):
-                done += 1
-                yield found
-        except UnclearError:
-            for name in left[done:]:
-                yield self._get(name)
+        """Return objects in order, several at a time; what fails is asked for again, alone."""
+        left = deque(names)
+        while left:
+            try:
+                for found in self._bucket.get_many(list(left)):
+                    left.popleft()
+                    yield found
+            except UnclearError:
+                yield self._get(left.popleft())
 
     def _names(self, folder: str, shape: re.Pattern[str]) -> list[int]:
         """Return the numbers below a folder; what was not asked for is left out here."""

@@ -399,6 +399,31 @@ def test_copies_from_file_to_s3_to_postgresql_and_back(
         said(refused, 1, "holds another state")
 
 
+def test_a_copy_to_a_place_that_is_held_waits_or_says_what_to_do(
+    tool: Tool, place_of: Callable[[str], Place]
+) -> None:
+    tool.manifest(1)
+    target = place_of("s3")
+    tool.environment.update(target.environment)
+    with serving(tool) as sandbox, answers_held() as held:
+        assert tool("state", "init").code == 0
+        assert tool("state", "copy", "personas.state.jsonl", target.location).code == 0
+        holder = tool.start(*APPLY, "--state", target.location)
+        wait_for(lambda: sandbox.statistics().requests == 1, "the request")
+        refused = tool("state", "copy", "personas.state.jsonl", target.location)
+        assert refused.code == 4
+        assert f"personasync state unlock --state {target.location}" in refused.stderr
+        waiting = tool.start(
+            "state", "copy", "personas.state.jsonl", target.location, "--lock-timeout=60s"
+        )
+        held.let()
+        holder.communicate(timeout=HANG)
+        _stdout, stderr = waiting.communicate(timeout=HANG)
+        assert waiting.returncode == 1  # it knows by then what the file does not
+        assert b"knows something that the state to copy does not" in stderr
+        assert tool("state", "unlock", "--state", target.location).code == 0
+
+
 def test_verify_names_what_is_damaged(tool: Tool, ready: Place, s3_server: S3) -> None:
     from obstore.store import S3Store
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import click
 
 from personasync.api.base_url import parse_base_url
 from personasync.cli.console import approve
 from personasync.cli.group import Command as HelpedCommand
 from personasync.cli.options import api_options, lock_option, option, refuse_secret, shared_options
-from personasync.cli.states import locked, no_state, read_log, state_log
+from personasync.cli.states import locked, no_state, read_log, say_holder, state_log
 from personasync.cli.workspace import Workspace
 from personasync.model.clock import new_run, utc_now
 from personasync.model.contract import SANDBOX_API
-from personasync.model.errors import PersonasyncError
-from personasync.model.steps import NextStep, Option
+from personasync.model.errors import PersonasyncError, StateLockedError
+from personasync.model.steps import Command, NextStep, Option
 from personasync.render.safe import printable, shell_word
 from personasync.state import places
 from personasync.state.entry import Moved
@@ -86,6 +89,7 @@ def set_api_command(workspace: Workspace, url: str) -> int:
 )
 @click.argument("source", metavar="FROM", callback=refuse_secret)
 @click.argument("target", metavar="TO", callback=refuse_secret)
+@lock_option
 @shared_options
 def copy_command(workspace: Workspace, source: str, target: str) -> int:
     """Copy a state to another place, of any kind; FROM stays as it is.
@@ -93,14 +97,33 @@ def copy_command(workspace: Workspace, source: str, target: str) -> int:
     TO holds no state yet, or an earlier copy of this one. What both add up to
     is compared in the end.
     """
-    copied = places.copy(source, target)
     shown = open_log(target, api=None).location
+    try:
+        copied = places.copy(
+            source,
+            target,
+            timeout=workspace.lock_timeout,
+            on_wait=partial(say_holder, workspace.console, printable(shown)),
+        )
+    except StateLockedError as error:
+        raise StateLockedError(error.message, hint=_at(error.hint, shown)) from error
     entries = "1 entry" if copied.appended == 1 else f"{copied.appended} entries"
     workspace.console.say(
         f"Copied {entries} to {printable(shown)}; it adds up to the same, {copied.known} audios."
     )
     workspace.console.result(f"export PERSONASYNC_STATE={shell_word(shown)}")
     return 0
+
+
+def _at(step: NextStep | str | None, place: str) -> NextStep | str | None:
+    """Let each command of a next step name the place: it is not that of the workspace."""
+    if not isinstance(step, NextStep):
+        return step
+    here = (Option("state", place),)
+    parts = (
+        replace(each, flags=here) if isinstance(each, Command) else each for each in step.parts
+    )
+    return NextStep(*parts)
 
 
 @click.command(

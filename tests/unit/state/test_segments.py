@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 
 import pytest
 
 from personasync.model.errors import StateError, StateLockedError, StateWriteError
-from personasync.state.bucket import Bucket, BucketError
+from personasync.state.bucket import Bucket, BucketError, Found, RefusedError, UnclearError
 from personasync.state.entry import Entry, Header, Status
 from personasync.state.log import Holder
 from personasync.state.segments import SegmentLog, begin, segment_name, snapshot_name
@@ -303,6 +303,46 @@ def test_a_store_that_is_gone_closes_the_log_after_a_minute(
         gone = False
 
 
+def test_a_put_that_may_have_landed_closes_the_log_when_nobody_may_look(
+    open_log: Callable[..., SegmentLog], bucket: MemoryBucket
+) -> None:
+    """An append is cut off, and the key expires before it can be looked for."""
+    ended = False
+
+    class Expiring(Faulty):
+        def get(self, name: str) -> Found | None:
+            if ended:
+                raise RefusedError("400 Bad Request: ExpiredToken")
+            return super().get(name)
+
+    log = open_log(Expiring(bucket, lambda _name: Fault.AFTER if ended else None))
+    with log.lock():
+        ended = True
+        with pytest.raises(StateWriteError, match="ExpiredToken"):
+            log.append([created(1)])
+        assert not log.intact()
+        ended = False
+        with pytest.raises(StateWriteError, match="ExpiredToken"):
+            log.append([created(2)])
+    assert ids(open_log()) == ["id-1"]
+
+
+def test_segments_are_asked_for_again_where_that_failed(
+    open_log: Callable[..., SegmentLog], bucket: MemoryBucket
+) -> None:
+    filled(open_log(), 20)
+    chance = random.Random(1)
+
+    class Busy(Faulty):
+        def get_many(self, names: Sequence[str]) -> Iterator[Found | None]:
+            for name in names:
+                if chance.random() < 0.3:
+                    raise UnclearError("503 Service Unavailable")
+                yield self.bucket.get(name)
+
+    assert ids(open_log(Busy(bucket, lambda _name: None))) == [f"id-{at}" for at in range(20)]
+
+
 # Each fault at each step
 
 STEPS = {
@@ -412,6 +452,28 @@ def test_a_lost_segment_is_named(
     with pytest.raises(StateError, match=segment_name(seq)), open_log().lock():
         pass
     assert bucket.objects == before
+
+
+def test_no_fence_fills_the_hole_of_a_segment_that_the_last_holder_knew(
+    open_log: Callable[..., SegmentLog], bucket: MemoryBucket, clock: Clock
+) -> None:
+    """It was there when the waiting began, and what came meanwhile is lost when it ends."""
+    holder, waiter = open_log(), open_log()
+    with ExitStack() as holding:
+        holding.enter_context(holder.lock())
+
+        def ends(_holder: Holder | None) -> None:
+            for number in range(3):
+                holder.append([created(number)])
+            holding.close()
+            del bucket.objects[segment_name(3)]
+
+        with (
+            pytest.raises(StateError, match=segment_name(3)),
+            waiter.lock(timeout=30, on_wait=ends),
+        ):
+            pytest.fail("it has the lock")
+    assert segment_name(3) not in bucket.objects
 
 
 @pytest.mark.parametrize(
