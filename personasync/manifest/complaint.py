@@ -62,6 +62,11 @@ class Complaint:
         """The line up to where the parser stopped."""
         return self.text[: self.column - 1]
 
+    @property
+    def begun(self) -> str:
+        """The line from where what could not be ended began."""
+        return self.lines.get(self.context_line, "")[self.context_column - 1 :].rstrip()
+
     def line_above(self, line: int) -> tuple[int, str] | None:
         """Return the nearest line above that holds more than a comment, and its number."""
         for number in range(line - 1, max(0, line - 20), -1):
@@ -96,3 +101,8 @@ class Complaint:
     def here(self, code: str, message: str, hint: str | None = None, width: int = 0) -> Diagnostic:
         """Return a diagnostic about where the parser stopped."""
         return self.at(self.line, self.column, width, code, message, hint)
+
+    def at_begun(self, code: str, message: str, hint: str) -> Diagnostic:
+        """Return a diagnostic about what began and could not be ended."""
+        width = len(self.begun)
+        return self.at(self.context_line, self.context_column, width, code, message, hint)

@@ -153,19 +153,11 @@ def _too_deep(c: Complaint) -> Diagnostic | None:
 def _unclosed_quote(c: Complaint) -> Diagnostic | None:
     if "quoted scalar" not in c.context or "found unexpected" not in c.problem:
         return None
-    opening = c.lines.get(c.context_line, "")[c.context_column - 1 :]
-    quote = opening[:1]
+    quote = c.begun[:1]
     hint = f"close it with {quote} at the end of the text"
-    if (last := opening.rstrip()[-1:]) in QUOTES and last != quote:
+    if (last := c.begun[-1:]) in QUOTES and last != quote:
         hint = f"close it with {quote} instead of {last}"
-    return c.at(
-        c.context_line,
-        c.context_column,
-        len(opening.rstrip()),
-        "unclosed-quote",
-        "this quote is never closed",
-        hint,
-    )
+    return c.at_begun("unclosed-quote", "this quote is never closed", hint)
 
 
 def _tab(c: Complaint) -> Diagnostic | None:
@@ -198,28 +190,20 @@ def _bad_name(c: Complaint) -> Diagnostic | None:
     if "scanning an alias" not in c.context and "scanning an anchor" not in c.context:
         return None
     what = "an alias" if "alias" in c.context else "an anchor"
-    value = c.lines.get(c.context_line, "")[c.context_column - 1 :].rstrip()
-    return c.at(
-        c.context_line,
-        c.context_column,
-        len(value),
+    return c.at_begun(
         "bad-alias" if what == "an alias" else "bad-anchor",
-        f"an unquoted {value[:1]} begins {what}, and no name for it follows",
-        f"quote it if it is meant as text: {in_quotes(value)}",
+        f"an unquoted {c.begun[:1]} begins {what}, and no name for it follows",
+        f"quote it if it is meant as text: {in_quotes(c.begun)}",
     )
 
 
 def _bad_tag(c: Complaint) -> Diagnostic | None:
     if "tag" not in c.context and "tag handle" not in c.problem:
         return None
-    value = c.lines.get(c.context_line, "")[c.context_column - 1 :].rstrip()
-    return c.at(
-        c.context_line,
-        c.context_column,
-        len(value),
+    return c.at_begun(
         "unknown-tag",
         "an unquoted ! begins a tag, and this one is not known",
-        f"quote it if it is meant as text: {in_quotes(value)}",
+        f"quote it if it is meant as text: {in_quotes(c.begun)}",
     )
 
 
@@ -259,14 +243,10 @@ def _bad_escape(c: Complaint) -> Diagnostic | None:
 def _block_header(c: Complaint) -> Diagnostic | None:
     if "block scalar" not in c.context:
         return None
-    value = c.lines.get(c.context_line, "")[c.context_column - 1 :].rstrip()
-    return c.at(
-        c.context_line,
-        c.context_column,
-        len(value),
+    return c.at_begun(
         "bad-block-text",
-        f"an unquoted {value[:1]} begins a block of text, which starts on the next line",
-        f"put the text on the next line, indented, or quote it: {in_quotes(value)}",
+        f"an unquoted {c.begun[:1]} begins a block of text, which starts on the next line",
+        f"put the text on the next line, indented, or quote it: {in_quotes(c.begun)}",
     )
 
 

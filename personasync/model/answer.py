@@ -52,6 +52,10 @@ class KeptAnswer:
         cut = [part for part in cut if not any(known.startswith(part) for known in whole)]
         return tuple(dict.fromkeys([*whole, *cut]))
 
+    def ids_beside(self, persona_id: str) -> tuple[str, ...]:
+        """Return the IDs that came with another one, which a person must tell apart."""
+        return tuple(found for found in self.shown_ids if not persona_id.startswith(found))
+
     def raw(self) -> bytes:
         """Return the body as the bytes that came."""
         if not self.is_base64:

@@ -24,12 +24,6 @@ class Created:
     from_conflict: bool = False
     answer: KeptAnswer | None = None
 
-    @property
-    def other_ids(self) -> tuple[str, ...]:
-        """Other IDs that came with it: one audio has one persona, so they need a person."""
-        shown = self.answer.shown_ids if self.answer else ()
-        return tuple(found for found in shown if not self.persona_id.startswith(found))
-
 
 @dataclass(frozen=True, slots=True)
 class Conflict:

@@ -336,8 +336,7 @@ def _other_ids(row: PersonaResult) -> tuple[str, ...]:
     entry = row.entry
     if entry is None or entry.persona_id is None or entry.answer is None:
         return ()
-    shown = entry.answer.shown_ids
-    return tuple(found for found in shown if not entry.persona_id.startswith(found))
+    return entry.answer.ids_beside(entry.persona_id)
 
 
 def _received(answer: KeptAnswer) -> str:

@@ -90,8 +90,3 @@ def command_line(
     if any(word.startswith("-") for word in words):
         named, given = [*given, "--", *named], []
     return " ".join(["personasync", command, *named, *given])
-
-
-def import_command(key: str, persona_id: str | None, *, options: Sequence[str] = ()) -> str:
-    """Return the command that records an ID; ``PERSONA_ID`` stands for one not known."""
-    return command_line("import", key, persona_id or "PERSONA_ID", options=options)

@@ -147,13 +147,16 @@ def missing_extra(scheme: str, package: str, extra: str) -> ConfigurationError:
     )
 
 
-def _client(location: Location, environment: Mapping[str, str], endpoint: str | None) -> Any:
+def _client(
+    location: Location, environment: Mapping[str, str], endpoint: str | None, silence: str
+) -> Any:
     """Return what every store's client is given; ``endpoint`` must be https or this machine's."""
     if endpoint is not None:
         check_http(endpoint, f"the endpoint of {location.text}")
     options: dict[str, object] = {
         "allow_http": endpoint is not None and endpoint.startswith("http://"),
         "connect_timeout": "4s",
+        "read_timeout": silence,
         "timeout": "15m",
     }
     authority = _private_authority(environment)
@@ -211,7 +214,11 @@ def _made(location: Location, make: Callable[[], Any]) -> Any:
         return make()
 
 
-_NO_RETRIES: Final = {"max_retries": 0, "retry_timeout": timedelta(0)}
+def _store(location: Location, kind: Any, client: Any, config: Mapping[str, object]) -> Any:
+    place, retries = location.place, {"max_retries": 0, "retry_timeout": timedelta(0)}
+    return _made(
+        location, lambda: kind(place, client_options=client, retry_config=retries, **config)
+    )
 
 
 def _s3(location: Location, environment: Mapping[str, str], silence: str) -> Any:
@@ -219,7 +226,7 @@ def _s3(location: Location, environment: Mapping[str, str], silence: str) -> Any
     endpoint = location.parameters.get("endpoint") or _first(
         environment, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"
     )
-    client = {**_client(location, environment, endpoint), "read_timeout": silence}
+    client = _client(location, environment, endpoint, silence)
     config: dict[str, object] = {}
     if endpoint is not None:
         config["aws_endpoint_url_s3"] = endpoint
@@ -228,17 +235,8 @@ def _s3(location: Location, environment: Mapping[str, str], silence: str) -> Any
     )
     if region is not None:
         config["region"] = region
-    provider = _profile(location, environment)
-    return _made(
-        location,
-        lambda: stores.S3Store(
-            location.place,
-            client_options=client,
-            retry_config=_NO_RETRIES,
-            credential_provider=provider,
-            **config,
-        ),
-    )
+    config["credential_provider"] = _profile(location, environment)
+    return _store(location, stores.S3Store, client, config)
 
 
 def _profile(location: Location, environment: Mapping[str, str]) -> Any:
@@ -274,24 +272,16 @@ def _gcs(location: Location, environment: Mapping[str, str], silence: str) -> An
     if emulator and "://" not in emulator:
         emulator = f"http://{emulator}"
     endpoint = environment.get("GOOGLE_BASE_URL") or emulator or None
-    client = {**_client(location, environment, endpoint), "read_timeout": silence}
+    client = _client(location, environment, endpoint, silence)
     config: dict[str, object] = {}
     if endpoint is not None:
         config["base_url"] = endpoint.rstrip("/")
     if emulator:
         # Every client of Google's signs nothing for an emulator; this one asks for a token anyway.
         config["bearer_token"] = environment.get("GOOGLE_BEARER_TOKEN") or "emulator"
-    provider = None if emulator else _federated(location, environment)
-    return _made(
-        location,
-        lambda: stores.GCSStore(
-            location.place,
-            client_options=client,
-            retry_config=_NO_RETRIES,
-            credential_provider=provider,
-            **config,
-        ),
-    )
+    else:
+        config["credential_provider"] = _federated(location, environment)
+    return _store(location, stores.GCSStore, client, config)
 
 
 def _federated(location: Location, environment: Mapping[str, str]) -> Any:
@@ -322,7 +312,7 @@ def _azure(location: Location, environment: Mapping[str, str], silence: str) -> 
         or connection.get("BlobEndpoint")
         or None
     )
-    client = {**_client(location, environment, endpoint), "read_timeout": silence}
+    client = _client(location, environment, endpoint, silence)
     account = (
         location.parameters.get("account")
         or _first(environment, "AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT")
@@ -341,12 +331,7 @@ def _azure(location: Location, environment: Mapping[str, str], silence: str) -> 
         config["account_key"] = key
     if connection.get("SharedAccessSignature"):
         config["sas_key"] = connection["SharedAccessSignature"]
-    return _made(
-        location,
-        lambda: stores.AzureStore(
-            location.place, client_options=client, retry_config=_NO_RETRIES, **config
-        ),
-    )
+    return _store(location, stores.AzureStore, client, config)
 
 
 def _first(environment: Mapping[str, str], *names: str) -> str | None:

@@ -24,6 +24,7 @@ from personasync.model.steps import Command, NextStep, Option
 from personasync.render.safe import printable
 from personasync.state.edits import Objection, check_id, objections, recorded
 from personasync.state.find import find, records
+from personasync.state.log import LogContents, StateLog
 
 if TYPE_CHECKING:
     from personasync.state.bulk import Adoption
@@ -66,6 +67,16 @@ def command(
     return _import_one(workspace, key, persona_id, force=force)
 
 
+def _log_to_append_to(workspace: Workspace) -> tuple[StateLog, LogContents]:
+    """Return the state, of whatever API it is, and what it holds; it may be yet to begin."""
+    log = state_log(workspace, any_api=True)
+    begun = log.read()
+    missing = missing_state(workspace, begun)
+    if missing is not None:
+        raise missing
+    return (log if begun.header else state_log(workspace)), begun
+
+
 def _import_many(workspace: Workspace, source: str, *, force: bool) -> int:
     """Record every ID of a list with one append, or none."""
     from personasync.state.bulk import adopt  # one ID needs no lists
@@ -73,12 +84,7 @@ def _import_many(workspace: Workspace, source: str, *, force: bool) -> int:
 
     given = read_list(_read_source(source), "standard input" if source == "-" else source)
     manifest = optional_manifest(workspace)
-    any_log = state_log(workspace, any_api=True)
-    begun = any_log.read()
-    missing = missing_state(workspace, begun)
-    if missing is not None:
-        raise missing
-    log = any_log if begun.header else state_log(workspace)
+    log, _ = _log_to_append_to(workspace)
     with locked(workspace, log):
         contents = read_log(workspace, log)
         api = contents.header.api if contents.header else workspace.api
@@ -140,13 +146,8 @@ def _read_source(source: str) -> bytes:
 def _import_one(workspace: Workspace, key: str, persona_id: str, *, force: bool) -> int:
     check_id(persona_id)
     manifest = optional_manifest(workspace)
-    any_log = state_log(workspace, any_api=True)
-    begun = any_log.read()
-    missing = missing_state(workspace, begun)
-    if missing is not None:
-        raise missing
+    log, begun = _log_to_append_to(workspace)
     check_id(persona_id, find(records(manifest, begun.fold()), key))  # before any lock
-    log = any_log if begun.header else state_log(workspace)
     with locked(workspace, log):
         state = read_log(workspace, log).fold()
         record = find(records(manifest, state), key)

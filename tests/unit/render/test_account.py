@@ -14,7 +14,7 @@ from personasync.model.persona import PersonaRequest
 from personasync.model.steps import NextStep, Option
 from personasync.plan.compute import Action, ActionKind
 from personasync.render.account import render_account, summary_line
-from personasync.render.commands import Shell, import_command
+from personasync.render.commands import Shell, command_line
 from personasync.render.layout import wrap
 from personasync.state.entry import Entry, Origin, Status
 
@@ -368,7 +368,7 @@ def test_no_text_steers_a_terminal_or_a_log(
 
 @given(st.text(st.characters(codec="ascii", exclude_characters="\0"), min_size=1, max_size=20))
 def test_a_printed_command_means_the_key_it_names(key: str) -> None:
-    command = import_command(key, "p 1", options=("--state", "a b"))
+    command = command_line("import", key, "p 1", options=("--state", "a b"))
     assert command.isprintable()
     if key.isprintable():
         words = shlex.split(command)
@@ -378,7 +378,7 @@ def test_a_printed_command_means_the_key_it_names(key: str) -> None:
 
 @pytest.mark.parametrize("key", ["a\x1b[31m'b\\", "two\nlines", "it's", "-rf", "$HOME"])
 def test_a_shell_reads_a_printed_key_as_it_is(key: str) -> None:
-    printed = import_command(key, "p1").replace("personasync import", "printf '%s|'")
+    printed = command_line("import", key, "p1").replace("personasync import", "printf '%s|'")
     shown = subprocess.run(["bash", "-c", printed], capture_output=True, check=True).stdout
     assert shown == f"{'--|' if key.startswith('-') else ''}{key}|p1|".encode()
 
