@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from personasync.model.spelling import cut
+
 _SHARED_FLAG: Final = re.compile(r"--no-color|--quiet|--verbose|-[qv]+")
 _SHARED_VALUES: Final = ("-f", "--manifest", "--state")
+_LONGEST_MESSAGE: Final = 300
+_MANIFEST: Final = ("-f", "--manifest")
 _SHARED_WITH_VALUE: Final = re.compile(r"(?:--manifest=|--state=|-f.).*", re.DOTALL)
 
 
@@ -22,6 +27,24 @@ class Command(click.Command):
     def __init__(self, *args: Any, variables: Sequence[str] = (), **settings: Any) -> None:
         super().__init__(*args, **settings)
         self._variables = tuple(variables)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; a shell that has expanded ``-f voices/*.yaml`` left too many."""
+        spilled = None if ctx.resilient_parsing else _spilled_manifest(args)
+        if spilled is not None:
+            ctx.fail(
+                f"-f takes one file or folder, and {spilled} follows it: "
+                "put quotes around a pattern, such as -f 'voices/*.yaml', or write -f before each"
+            )
+        try:
+            return super().parse_args(ctx, list(args))
+        except click.UsageError as error:
+            if not error.message.startswith("Got unexpected extra argument"):
+                raise
+            message = cut(error.message, _LONGEST_MESSAGE)
+            if any(_is_manifest(arg) and f"({arg}" in message for arg in args):
+                message += "; a manifest is named with -f"
+            raise click.UsageError(message, ctx) from None
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, then the environment variables of the options."""
@@ -68,6 +91,18 @@ def _variables(parameters: Iterable[click.Parameter]) -> Iterable[str]:
             yield parameter.envvar
         if parameter.name == "no_color":
             yield from ("NO_COLOR", "FORCE_COLOR")
+
+
+def _spilled_manifest(args: Sequence[str]) -> str | None:
+    """Return the second of several manifests that follow one ``-f``."""
+    for option, _, extra in zip(args, args[1:], args[2:], strict=False):
+        if option in _MANIFEST and _is_manifest(extra):
+            return extra
+    return None
+
+
+def _is_manifest(arg: str) -> bool:
+    return arg.endswith((".yaml", ".yml")) and Path(arg).is_file()
 
 
 def _shared_options_last(args: Sequence[str]) -> list[str]:

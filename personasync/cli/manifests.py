@@ -76,7 +76,6 @@ def sourced(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
     from personasync.manifest.find import may_be_shown
     from personasync.manifest.lines import with_sources
 
-    for file in dict.fromkeys(each.place.file for each in diagnostics if each.place):
-        if Path(file).is_file() and may_be_shown(file):
-            diagnostics = list(with_sources(diagnostics, file, Path(file).read_bytes()))
-    return tuple(diagnostics)
+    files = {each.place.file for each in diagnostics if each.place}
+    texts = {f: Path(f).read_bytes() for f in files if Path(f).is_file() and may_be_shown(f)}
+    return tuple(with_sources(diagnostics, texts))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from personasync.model.diagnostics import Diagnostic
@@ -10,22 +10,26 @@ from personasync.model.diagnostics import Diagnostic
 _BLOCK = 1 << 16
 
 
-def with_sources(diagnostics: Sequence[Diagnostic], file: str, data: bytes) -> list[Diagnostic]:
-    """Return the diagnostics, each place in this file with the text of its line."""
-    places = [d.place for d in diagnostics if d.place is not None]
-    places += [related.place for d in diagnostics for related in d.related]
-    lines = pick_lines(data, {place.line for place in places if place.file == file})
-    return [_with_source(diagnostic, file, lines) for diagnostic in diagnostics]
+def with_sources(diagnostics: Iterable[Diagnostic], texts: Mapping[str, bytes]) -> list[Diagnostic]:
+    """Return the diagnostics, each place in one of these files with the text of its line."""
+    diagnostics = list(diagnostics)
+    named: dict[str, set[int]] = {}
+    for diagnostic in diagnostics:
+        for place in (diagnostic.place, *(related.place for related in diagnostic.related)):
+            if place is not None and place.file in texts:
+                named.setdefault(place.file, set()).add(place.line)
+    lines = {file: pick_lines(texts[file], numbers) for file, numbers in named.items()}
+    return [_with_source(diagnostic, lines) for diagnostic in diagnostics]
 
 
-def _with_source(diagnostic: Diagnostic, file: str, lines: dict[int, str]) -> Diagnostic:
+def _with_source(diagnostic: Diagnostic, lines: Mapping[str, dict[int, str]]) -> Diagnostic:
     related = tuple(
-        replace(r, source=lines.get(r.place.line)) if r.place.file == file else r
+        replace(r, source=lines[r.place.file].get(r.place.line)) if r.place.file in lines else r
         for r in diagnostic.related
     )
-    source = diagnostic.source
-    if diagnostic.place is not None and diagnostic.place.file == file:
-        source = lines.get(diagnostic.place.line)
+    place, source = diagnostic.place, diagnostic.source
+    if place is not None and place.file in lines:
+        source = lines[place.file].get(place.line)
     return replace(diagnostic, source=source, related=related)
 
 

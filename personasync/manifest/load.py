@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
@@ -116,6 +116,7 @@ class _Assembly:
     def __init__(self) -> None:
         self.diagnostics: list[Diagnostic] = []
         self._omitted = 0
+        self._errors = self._counted = 0  # errors among the first so many diagnostics
         self._documents: list[Document] = []
         self._hidden: set[str] = set()  # files whose lines are nobody's business
         self._starts: list[int] = []  # how many personas came before each document
@@ -179,10 +180,10 @@ class _Assembly:
 
     def _enough(self) -> bool:
         """Whether more errors are told of already than are shown; then they are only counted."""
-        if len(self.diagnostics) <= MAX_PROBLEMS:
-            return False
-        errors = sum(d.severity is Severity.ERROR for d in self.diagnostics)
-        return errors > MAX_PROBLEMS
+        new = self.diagnostics[self._counted :]
+        self._errors += sum(d.severity is Severity.ERROR for d in new)
+        self._counted += len(new)
+        return self._errors > MAX_PROBLEMS
 
     def _reported(self) -> list[Diagnostic]:
         """Return the diagnostics sorted by place, the source lines added, cut to what helps."""
@@ -191,13 +192,10 @@ class _Assembly:
         errors.sort(key=_by_place)
         warnings.sort(key=_by_place)
         kept = sorted((errors + warnings)[:MAX_PROBLEMS], key=_by_place)
-        named = _files_named(kept) - self._hidden
-        for document in self._documents:
-            if document.file in named:
-                kept = with_sources(kept, document.file, document.data)
+        texts = {d.file: d.data for d in self._documents if d.file not in self._hidden}
         room = max(0, MAX_PROBLEMS - len(errors))
         return [
-            *(with_quoted(diagnostic) for diagnostic in kept),
+            *map(with_quoted, with_sources(kept, texts)),
             *_not_shown(Severity.ERROR, self._omitted + max(0, len(errors) - MAX_PROBLEMS)),
             *_not_shown(Severity.WARNING, max(0, len(warnings) - room)),
         ]
@@ -311,13 +309,6 @@ _DUPLICATES: Final = {
         "give each a name that tells them apart",
     ),
 }
-
-
-def _files_named(diagnostics: Iterable[Diagnostic]) -> set[str]:
-    """Return the files whose lines diagnostics quote."""
-    places = [d.place for d in diagnostics if d.place is not None]
-    places += [related.place for d in diagnostics for related in d.related]
-    return {place.file for place in places}
 
 
 def _not_shown(severity: Severity, count: int) -> Iterator[Diagnostic]:

@@ -831,6 +831,9 @@ def test_nothing_at_all_is_answered_with_the_help(tool: Tool) -> None:
         (["plan", "--bogus"], "No such option '--bogus'."),
         (["plan", "--format", "xml"], "'xml' is not one of"),
         (["plan", "surplus"], "unexpected extra argument (surplus)"),
+        (["plan", "personas.yaml"], "(personas.yaml); a manifest is named with -f"),
+        (["plan", *["surplus"] * 999], " surplus sur…"),
+        (["plan", "-f", "v", "personas.yaml"], "put quotes around a pattern, such as -f 'voices/"),
         (["plan", "--max-creates", "-1"], "-1 is not in the range"),
         (["apply", "--parallelism", "0"], "0 is not in the range"),
         (["apply", "--rate-limit", "fast"], "'fast' is not a rate; write it like 20/10s, or none"),
@@ -845,7 +848,7 @@ def test_nothing_at_all_is_answered_with_the_help(tool: Tool) -> None:
         (["sandbox", "--port", "65536"], "65536 is not in the range"),
         (["plan", "--sandbox", "--base-url", "https://a.example"], "exclude each other"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    ids=lambda value: " ".join(value[:4]) if isinstance(value, list) else "",
 )
 def test_usage_errors_exit_64(tool: Tool, args: list[str], said: str) -> None:
     tool.manifest(1)

@@ -215,7 +215,7 @@ def _values(file: str, data: bytes) -> object:
     document = read_document(file, data)
     if document.problems:
         raise ManifestError(
-            f"{file} cannot be read", diagnostics=with_sources(document.problems, file, data)
+            f"{file} cannot be read", diagnostics=with_sources(document.problems, {file: data})
         )
     return document.root
 

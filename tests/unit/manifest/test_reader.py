@@ -203,7 +203,7 @@ class TestProblems:
 
     def test_get_the_text_of_their_lines(self) -> None:
         document = read(b"x: 1\r\na: \xe5\xa4\x9c\ra: 2\n")
-        (problem,) = with_sources(document.problems, document.file, document.data)
+        (problem,) = with_sources(document.problems, {document.file: document.data})
         assert problem.source == "a: 2"
         assert [related.source for related in problem.related] == ["a: 夜"]
 
@@ -287,7 +287,7 @@ def test_the_collector_is_left_as_it_was(enabled: bool, monkeypatch: pytest.Monk
 def test_no_bytes_at_all_break_it(data: bytes) -> None:
     document = read(data)
     assert (document.root is BROKEN) <= bool(document.problems)
-    for problem in with_sources(document.problems, document.file, document.data):
+    for problem in with_sources(document.problems, {document.file: document.data}):
         assert problem.place is not None
         assert problem.message
 
