@@ -148,14 +148,10 @@ _TYPES: Final[dict[str, Check]] = {
     "string": lambda value: isinstance(value, str),
     "number": _is_number,
     "integer": _is_integer,
-    "null": lambda value: value is None,
 }
 
 
-def _type(name: str | list[str]) -> Check:
-    if isinstance(name, list):
-        kinds = [_type(each) for each in name]
-        return lambda value: any(kind(value) for kind in kinds)
+def _type(name: str) -> Check:
     if name not in _TYPES:
         raise ValueError(f"the type {name} is not implemented")
     return _TYPES[name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 from unicodedata import normalize
@@ -207,11 +207,8 @@ def _unknown(document: Document, violation: Violation) -> Iterator[Diagnostic]:
     path = violation.path
     mapping = _mapping_at(document, path)
     known = known_fields(path)
-    if not path and _lost_indentation(mapping, known):
-        place = document.key_place(mapping, "personas")
-        advice = "indent what belongs below it: each key by 2 spaces, its fields by 4"
-        yield _error("empty-value", "personas is empty", place, advice)
-        return
+    if not path and "personas" in mapping and mapping["personas"] is None:
+        return  # what is below personas: was not indented, as is said of its being empty
     for index, (name, value) in enumerate(mapping.items()):
         if name in known:
             continue
@@ -238,14 +235,6 @@ def _unknown(document: Document, violation: Violation) -> Iterator[Diagnostic]:
         )
 
 
-def _lost_indentation(root: Map, known: Container[str]) -> bool:
-    """Whether what stands at the top seems to belong below an empty ``personas:``."""
-    if "personas" not in root or root["personas"] is not None:
-        return False
-    strays = [name for name in root if name not in known][:_GUESSES]
-    return any(meant_field(name, ()) is None for name in strays)
-
-
 def _elsewhere(name: str, value: Value, path: Path) -> str | None:
     """Return where a field belongs that stands in the wrong mapping."""
     if not path and isinstance(value, Map) and {"taskId", "audioId", "name"} & value.keys():
@@ -267,7 +256,7 @@ def _wrong_type(document: Document, violation: Violation) -> Iterator[Diagnostic
     path, value = violation.path, violation.value
     place = _place(document, path)
     name = dotted(path)
-    expects_scalar = "object" not in violation.expected
+    expects_scalar = violation.expected != "object"
     if isinstance(value, (dict, list)) and path and not place.end_line and expects_scalar:
         place = document.key_place(_mapping_at(document, path[:-1]), str(path[-1]))
     if not expects_scalar:
@@ -276,7 +265,9 @@ def _wrong_type(document: Document, violation: Violation) -> Iterator[Diagnostic
             if not any(value is None for value in holder.values()):
                 yield _field_among_personas(path, place)
             return
-        yield _not_a_mapping(path, value, place)
+        known = known_fields(path[:-1]) if len(path) == 1 else ()
+        beside = path == ("personas",) and any(name not in known for name in holder)
+        yield _not_a_mapping(path, value, place, beside=beside)
     elif value is None and _is_empty(place, document, path):
         yield _error("empty-value", f"{name} is empty", place, _empty_hint(path))
     elif violation.expected == "string":
@@ -311,7 +302,8 @@ def _empty_hint(path: Path) -> str:
     return "write its value after the colon, or remove the line"
 
 
-def _not_a_mapping(path: Path, value: Value, place: Place) -> Diagnostic:
+def _not_a_mapping(path: Path, value: Value, place: Place, *, beside: bool) -> Diagnostic:
+    """``beside``: whether unknown keys stand beside it that may belong below it."""
     name = dotted(path)
     if not path:
         hint = "begin with version: 1, and write each persona below personas:"
@@ -320,8 +312,12 @@ def _not_a_mapping(path: Path, value: Value, place: Place) -> Diagnostic:
         return _error("wrong-type", f"the manifest is {kind_of(value)}, not a mapping", place, hint)
     if value is None:
         hint = "write its fields below it, indented by 4 spaces: taskId, audioId, name, description"
-        if len(path) == 1:
-            hint = "write its fields below it, indented, or remove it"
+        if len(path) == 1 and beside:
+            hint = "indent what belongs below it: each key by 2 spaces, its fields by 4"
+        elif len(path) == 1:
+            hint = "write its entries below it, indented, or {} for none"
+            if path[0] != "personas":
+                hint = "write its fields below it, indented, or remove it"
         return _error("empty-value", f"{name} is empty", place, hint)
     hint = "write its fields below it, indented, one on a line: field: value"
     if isinstance(value, list):

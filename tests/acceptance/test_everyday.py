@@ -718,7 +718,7 @@ def test_init_writes_a_manifest_that_works_and_never_overwrites(tool: Tool) -> N
 def test_the_example_in_the_manifest_of_init_works(tool: Tool) -> None:
     tool("init")
     text = (tool.folder / "personas.yaml").read_text(encoding="utf-8")
-    head, _, block = text.partition("\npersonas:\n")
+    head, _, block = text.partition("\npersonas: {}\n")
     uncommented = re.sub("^( *)# ", r"\1", block, flags=re.MULTILINE)
     tool.write("personas.yaml", f"{head}\npersonas:\n{uncommented}")
     assert tool("validate", "--strict").code == 0

@@ -31,10 +31,10 @@ version: 1
 # defaults:                 # for the personas of this file
 #   style: Electronic Pop
 
-# Your first persona: take the # away from each line of the block, and write your own
-# values. The key has letters, digits, . _ and -; the task must be complete, of model V4
+# Your first persona: take away the {} and the # of each line of the block, and write your
+# own values. The key has letters, digits, . _ and -; the task must be complete, of model V4
 # or newer; a track makes a persona only once; the segment is best 10 to 30 seconds long.
-personas:
+personas: {}
   # neon-siren:
   #   taskId: 5c79be8e
   #   audioId: e231c2d4-58b6-4b6d-9a0c-1f2e8cadc7dc
