@@ -31,6 +31,8 @@ REQUIRED = frozenset(OUTSIDE.get("PERSONASYNC_TEST_REQUIRE", "").split(",")) - {
 API = "https://api.example.com"
 SHARED = ("s3", "azure", "gcs", "postgres", "pooler")
 KINDS = ("file", "memory", *SHARED)
+QUICK = frozenset({"file", "memory", "gcs"})
+"""The kinds that need no server but one in this process."""
 
 
 @dataclass
@@ -50,6 +52,23 @@ class Place:
         """Begin a state there, where that is not done by the first append."""
         if self.kind not in ("file", "memory"):
             begin_shared(self.location, Header(uuid.uuid4().hex, API))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts a real server is slow: each process of the tests would start all of them."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and not _is_quick(item):
+            item.add_marker(pytest.mark.slow)
+
+
+def _is_quick(item: pytest.Item) -> bool:
+    chosen = getattr(item, "callspec", None)
+    kinds = {kind for kind in KINDS if chosen and kind in map(str, chosen.params.values())}
+    fixtures: set[str] = set(getattr(item, "fixturenames", ()))
+    if "place_of" in fixtures and not kinds:
+        return False  # the test itself says which places
+    servers = {name for name in fixtures if name.removesuffix("_server") in SHARED}
+    return kinds <= QUICK and servers <= {"gcs_server"}
 
 
 def _had(kind: str, server: AbstractContextManager[Any]) -> Any:

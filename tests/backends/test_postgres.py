@@ -25,6 +25,8 @@ from tests.helpers.serving import made, serving
 from tests.helpers.support import Tool
 from tests.helpers.waiting import HANG, answers_held, wait_for
 
+pytestmark = pytest.mark.slow
+
 # Connections that are cut before the server has a message, and after it did what it says
 
 STEPS = {
@@ -147,7 +149,6 @@ def test_a_row_that_another_keeps_locked_is_waited_for(
     assert begun.open().read().fold().entries["audio-1"].persona_id == "id-1"
 
 
-@pytest.mark.slow
 def test_a_row_that_stays_locked_is_asked_for_again(
     begun: Place, postgres_server: Postgres
 ) -> None:
@@ -319,7 +320,6 @@ def test_a_replica_that_lacks_rows_takes_over(
             assert set(sandbox.statistics().audios.values()) == {1}
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_kill_at_every_message(tool: Tool, place_of: Callable[[str], Place]) -> None:
     """Killed before the server has a message, and after it did what it says."""

@@ -81,7 +81,7 @@ class TestValues:
 
 
 @given(st.text(st.sampled_from("0123456789_-+.:eExXbBoOnNaAfFiItTzZ~yYsS <="), max_size=14))
-@settings(max_examples=1000)
+@settings(max_examples=500)
 def test_scalars_are_resolved_as_pyyaml_does(text: str) -> None:
     resolver = yaml.SafeLoader("")
     tag = resolver.resolve(yaml.ScalarNode, text, (True, False))

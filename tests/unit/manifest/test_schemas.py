@@ -105,14 +105,14 @@ def test_valid_manifests_pass_both(document: Any) -> None:
 
 
 @given(_mutated() | _VALUES)
-@settings(max_examples=700)
+@settings(max_examples=250)
 def test_the_verdict_is_that_of_jsonschema(document: Any) -> None:
     assert CHECK(document) == REFERENCE.is_valid(document)
     assert CHECK(document) == (not list(violations(SCHEMA, document)))
 
 
 @given(_VALUES, st.sampled_from(["key", "trackId", "text", "persona", "settings", "defaults"]))
-@settings(max_examples=500)
+@settings(max_examples=200)
 def test_so_it_is_for_each_part(value: Any, part: str) -> None:
     reference = jsonschema.Draft7Validator(
         SCHEMA["definitions"][part] | {"definitions": SCHEMA["definitions"]}
