@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from personasync.manifest.lines import pick_lines
 from personasync.model.diagnostics import Diagnostic, Place, Related, Severity
+
+_KEY: Final = re.compile(r"\s*(?:- )?(?P<key>[\w.-]+)\s*:(?:\s|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,11 @@ class Complaint:
     def text(self) -> str:
         """The line that the parser stopped in."""
         return self.lines.get(self.line, "")
+
+    def key(self, line: int) -> str:
+        """Return the key of the entry that a line holds, or nothing."""
+        match = _KEY.match(self.lines.get(line, ""))
+        return match["key"] if match is not None else ""
 
     @property
     def rest(self) -> str:

@@ -17,6 +17,7 @@ from personasync.manifest.layout import (
     owner_of,
     within_quotes,
 )
+from personasync.manifest.meaning import NUMBERS, better_than_quotes
 from personasync.manifest.texts import LONGEST_ADVICE, in_quotes
 from personasync.model.diagnostics import Diagnostic, Place, Severity
 from personasync.model.spelling import cut
@@ -154,10 +155,19 @@ def _unclosed_quote(c: Complaint) -> Diagnostic | None:
     if "quoted scalar" not in c.context or "found unexpected" not in c.problem:
         return None
     quote = c.begun[:1]
-    hint = f"close it with {quote} at the end of the text"
+    hint = _closing(c, c.context_line, c.begun)
     if (last := c.begun[-1:]) in QUOTES and last != quote:
         hint = f"close it with {quote} instead of {last}"
     return c.at_begun("unclosed-quote", "this quote is never closed", hint)
+
+
+def _closing(c: Complaint, line: int, opening: str) -> str:
+    """Return what to do about a quote that is never closed on its line."""
+    if not opening[1:].strip() or opening[1:].lstrip().startswith("#"):
+        return "remove it"
+    if c.key(line) in (*NUMBERS, "version"):
+        return "remove it: a number has no quotes"
+    return f"close it with {opening[0]} at the end of the text"
 
 
 def _tab(c: Complaint) -> Diagnostic | None:
@@ -181,7 +191,7 @@ def _reserved_start(c: Complaint) -> Diagnostic | None:
     return c.here(
         "reserved-character",
         f"an unquoted value cannot begin with {value[:1]}",
-        f"quote it: {in_quotes(value)}",
+        _quote(c, c.line, value),
         width=len(value),
     )
 
@@ -270,7 +280,10 @@ def _misplaced_colon(c: Complaint) -> Diagnostic | None:
     if owner_of(c, c.line) is not None and (goes_on := continued_text(c, c.line)) is not None:
         return goes_on
     key, colon, value = c.text.partition(":")
-    hint = f"quote the value: {key.strip()}: {within_quotes(value)}" if colon else None
+    hint = None
+    if colon:
+        hint = better_than_quotes(key.strip(), value.strip())
+        hint = hint or f"quote the value: {key.strip()}: {within_quotes(value)}"
     return c.here("stray-colon", "an unquoted value cannot hold a colon and a space", hint, width=1)
 
 
@@ -338,7 +351,7 @@ def _after_quote(c: Complaint) -> Diagnostic | None:
             len(opening),
             "unclosed-quote",
             f"this quote is only closed on line {c.line}",
-            f"close it with {scalar.style} at the end of the text",
+            _closing(c, start.line + 1, opening),
         )
     if (mark := c.rest.strip()) in (",", ";"):
         message = f"{'a comma' if mark == ',' else 'a semicolon'} follows the text in quotes"
@@ -348,7 +361,7 @@ def _after_quote(c: Complaint) -> Diagnostic | None:
     hint = (
         "write an apostrophe inside single quotes twice, or use double quotes around the text"
         if apostrophe
-        else f"quote the whole value: {in_quotes(value)}"
+        else _quote(c, c.line, value, "quote the whole value")
     )
     return c.here(
         "text-after-quote",
@@ -370,7 +383,7 @@ def _after_bracket(c: Complaint) -> Diagnostic | None:
         len(value),
         "text-after-bracket",
         f"an unquoted {value[:1]} begins a {what}, which ends before {cut(c.rest.strip())}",
-        f"quote the whole value: {in_quotes(value)}",
+        _quote(c, c.line, value, "quote the whole value"),
     )
 
 
@@ -458,7 +471,7 @@ def _flow(c: Complaint) -> Diagnostic | None:
         what = "list" if bracket == "[" else "mapping"
         hint = f"close it with {closing}"
         if ":" not in value and "*" not in value:  # no field takes a list
-            hint = f"quote it if it is meant as text: {in_quotes(value)}"
+            hint = _quote(c, c.context_line, value, _IF_TEXT)
         return c.at(
             c.context_line,
             c.context_column,
@@ -482,7 +495,7 @@ def _no_value(c: Complaint) -> Diagnostic | None:
         return c.here("missing-value", "a value is missing here")
     hint = None
     if c.before.rstrip().endswith(":"):
-        hint = f"quote it if it is meant as text: {in_quotes(c.rest.strip())}"
+        hint = _quote(c, c.line, c.rest.strip(), _IF_TEXT)
     return c.here("missing-value", f"a value is missing before {found}", hint, width=1)
 
 
@@ -493,7 +506,7 @@ def _question_mark(c: Complaint) -> Diagnostic | None:
     return c.here(
         "reserved-character",
         "an unquoted value cannot begin with a question mark and a space",
-        f"quote it: {in_quotes(value)}",
+        _quote(c, c.line, value),
         width=len(value),
     )
 
@@ -567,6 +580,14 @@ def _unexpected(c: Complaint) -> bool:
 
 def _expected_key(c: Complaint) -> bool:
     return "expected key" in c.problem or "expected <block end>" in c.problem
+
+
+_IF_TEXT: Final = "quote it if it is meant as text"
+
+
+def _quote(c: Complaint, line: int, text: str, words: str = "quote it") -> str:
+    """Return advice to quote a text, or better one where the field cannot be text like that."""
+    return better_than_quotes(c.key(line), text) or f"{words}: {in_quotes(text)}"
 
 
 def _spaces(count: int) -> str:

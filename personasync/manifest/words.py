@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -11,6 +10,15 @@ from unicodedata import normalize
 
 from personasync.manifest.ids import character_name, id_trouble
 from personasync.manifest.layout import is_odd_key, layout_slip
+from personasync.manifest.meaning import (
+    ID_FIELDS,
+    NUMBERS,
+    RATE_HINT,
+    better_than_quotes,
+    is_clock,
+    may_be,
+    meant_number,
+)
 from personasync.manifest.reader import Document
 from personasync.manifest.schemas import Violation, load_schema
 from personasync.manifest.texts import LONGEST_ADVICE, in_quotes, text_troubles
@@ -22,19 +30,11 @@ from personasync.model.steps import NextStep, Option
 Path = tuple[str | int, ...]
 
 _PARTS: Final = {0: None, 1: "settings", 2: "persona"}
-_NUMBERS: Final = {
-    "vocalStart": "a number of seconds",
-    "vocalEnd": "a number of seconds",
-    "parallelism": "a whole number from 1 to 64",
-    "maxCreates": "a whole number, 0 or more",
-}
 _GUESSES: Final = 100  # how many unknown fields of one mapping are compared with the known ones
 _QUOTE: Final = "quote it"
 QUOTE_LINE: Final = "quote the whole text; or put a space after # if it is a comment"
 """Advice that ``with_quoted`` completes, as it does with that to quote a value."""
 
-_RATE: Final = "write COUNT/PERIOD, such as 20/10s, 5/s or 100/1m"
-_ID_FIELDS: Final = ("taskId", "audioId", "personaId")
 _ALIASES: Final = {
     "id": "audioId",
     "track": "audioId",
@@ -346,7 +346,7 @@ def _not_text(path: Path, value: Value, place: Place) -> Diagnostic:
     message = f"{name} must be text, but YAML reads this as {kind_of(value)}"
     if isinstance(value, Odd) and value.oddity is Oddity.YAML_1_2:
         message = f"{name} must be text, but some YAML readers take this for a number"
-    return _error("not-text", message, place, _RATE if path[-1] == "rateLimit" else _QUOTE)
+    return _error("not-text", message, place, RATE_HINT if path[-1] == "rateLimit" else _QUOTE)
 
 
 _CUT_OFF: Final = re.compile(r":[ \t]+(#[^\s#].*?)\s*$")
@@ -364,7 +364,8 @@ def with_quoted(diagnostic: Diagnostic) -> Diagnostic:
         return replace(diagnostic, hint=hint)
     if diagnostic.hint == _QUOTE:
         text = source[place.column - 1 : place.end_column - 1]
-        return replace(diagnostic, hint=f"{_QUOTE}: {in_quotes(text)}")
+        better = better_than_quotes(source[: place.column - 1].strip().rstrip(":"), text)
+        return replace(diagnostic, hint=better or f"{_QUOTE}: {in_quotes(text)}")
     if diagnostic.hint == QUOTE_LINE:
         text = source[place.column - 1 :].rstrip()
         if cut(text, LONGEST_ADVICE) == text:
@@ -377,7 +378,7 @@ def with_quoted(diagnostic: Diagnostic) -> Diagnostic:
 
 
 def _not_a_number(path: Path, value: Value, place: Place) -> Diagnostic:
-    wanted = _NUMBERS.get(str(path[-1]), "a number")
+    wanted = NUMBERS.get(str(path[-1]), "a number")
     name = dotted(path)
     if isinstance(value, Odd):
         return _odd_number(name, wanted, value, place)
@@ -386,52 +387,11 @@ def _not_a_number(path: Path, value: Value, place: Place) -> Diagnostic:
         hint = f"write {meant}"
         if normalize("NFKC", value).strip() == meant:
             hint += " without quotes" if value.isascii() else ", in ordinary digits"
-        elif _CLOCK.fullmatch(value.strip()):
+        elif is_clock(value):
             hint += " if you mean minutes and seconds: the API counts seconds"
         elif "vocal" in str(path[-1]):
             hint += ": the API counts seconds"
     return _error("not-a-number", f"{name} must be {wanted}, not {_described(value)}", place, hint)
-
-
-_CLOCK: Final = re.compile(r"(?:(\d{1,2}):)?(\d{1,3}):(\d{1,2}(?:[.,]\d{1,3})?)")
-_SPAN: Final = re.compile(
-    r"(?:PT)?(?:(\d+(?:[.,]\d+)?)\s*(?:m|min|mins|minutes?)[\s,]*)?"
-    r"(?:(\d+(?:[.,]\d+)?)\s*(?:s|secs?|seconds?|\"|″)?)?\.?",
-    re.IGNORECASE,
-)
-_AFTERTHOUGHT: Final = re.compile(r"\s*(?:[,;]|\s//.*)$")
-_SHORTENED: Final = re.compile(r"[0-9.]+(?:e[0-9]+)?", re.IGNORECASE)
-
-
-def meant_number(text: str, field: str) -> str | None:
-    """Return the number, as it is written, that a text such as ``0:30`` or ``30 s`` means."""
-    text = _AFTERTHOUGHT.sub("", normalize("NFKC", text).strip())
-    seconds = field.startswith("vocal")
-    number: float | None = None
-    if _SHORTENED.fullmatch(text):
-        with contextlib.suppress(ValueError):
-            number = float(text)
-    elif seconds and (clock := _CLOCK.fullmatch(text)):
-        hours, minutes, rest = clock.groups()
-        number = int(hours or 0) * 3600 + int(minutes) * 60 + _decimal(rest)
-    elif seconds and (span := _SPAN.fullmatch(text)) and any(span.groups()):
-        number = _decimal(span[1] or "0") * 60 + _decimal(span[2] or "0")
-    if number is None or not _may_be(field, number):
-        return None
-    return f"{number:.6f}".rstrip("0").rstrip(".")
-
-
-def _decimal(text: str) -> float:
-    return float(text.replace(",", "."))
-
-
-def _may_be(field: str, number: float) -> bool:
-    """Whether the schema takes a number as the value of a field."""
-    definitions = load_schema("manifest")["definitions"]
-    rule = definitions.get(field) or definitions["settings"]["properties"][field]
-    if rule["type"] == "integer" and not number.is_integer():
-        return False
-    return bool(rule["minimum"] <= number <= rule.get("maximum", 10**9))
 
 
 def _odd_number(name: str, wanted: str, value: Odd, place: Place) -> Diagnostic:
@@ -441,10 +401,10 @@ def _odd_number(name: str, wanted: str, value: Odd, place: Place) -> Diagnostic:
         return _error("odd-number", f"{name} is too large a number", place)
     if number is None:
         return _error("odd-number", f"{name} must be {wanted}, not {value.oddity}", place)
-    others, hint = "text", f"write {number:g}" if _may_be(field, float(number)) else None
+    others, hint = "text", f"write {number:g}" if may_be(field, float(number)) else None
     if value.oddity is Oddity.OCTAL:
         others = text.replace("_", "").lstrip("+-0") or "0"
-        hint = f"write {others}" if _may_be(field, float(others)) else hint
+        hint = f"write {others}" if may_be(field, float(others)) else hint
     elif value.oddity is Oddity.BASE_60 and field.startswith("vocal") and hint is not None:
         hint += " if you mean minutes and seconds: the API counts seconds"
     message = f"{name}: some YAML readers take {text} for {number:g}, others for {others}"
@@ -463,7 +423,7 @@ def _pattern(document: Document, violation: Violation) -> Iterator[Diagnostic]:
         yield _error("empty-value", f"{name} {state}", place, _empty_hint(path))
     elif field == "rateLimit":
         yield _bad_rate(name, value, place)
-    elif field in _ID_FIELDS:
+    elif field in ID_FIELDS:
         trouble = id_trouble(field, value)
         assert trouble is not None  # whatever the pattern refuses, and more
         yield _error(trouble.code, f"{name} {trouble.message}", place, trouble.hint)
@@ -505,7 +465,7 @@ def _bad_key(document: Document, path: Path, key: str) -> Diagnostic:
 
 
 def _bad_rate(name: str, value: str, place: Place) -> Diagnostic:
-    hint: NextStep | str = _RATE
+    hint: NextStep | str = RATE_HINT
     if value.strip() == "none":
         hint = NextStep(
             "a manifest cannot lift the limit; who runs an apply can: ",
@@ -516,7 +476,7 @@ def _bad_rate(name: str, value: str, place: Place) -> Diagnostic:
 
 def _range(document: Document, violation: Violation) -> Iterator[Diagnostic]:
     path = violation.path
-    wanted = _NUMBERS[str(path[-1])]
+    wanted = NUMBERS[str(path[-1])]
     if violation.keyword == "minimum" and wanted == "a number of seconds":
         wanted = "0 or more seconds"
     yield _error(
