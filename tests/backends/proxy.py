@@ -28,6 +28,8 @@ class Fault(StrEnum):
     BUSY = "503"
     DENIED = "403"
     EXPIRED = "400 with an expired token"
+    OTHER_REGION = "400 from another region"
+    MOVED = "301 to another region"
 
 
 _ANSWERS: Final = {
@@ -36,6 +38,11 @@ _ANSWERS: Final = {
     Fault.BUSY: (503, "SlowDown"),
     Fault.DENIED: (403, "AccessDenied"),
     Fault.EXPIRED: (400, "ExpiredToken"),
+    Fault.OTHER_REGION: (400, "AuthorizationHeaderMalformed"),
+    Fault.MOVED: (301, "PermanentRedirect"),
+}
+_MESSAGES: Final = {
+    Fault.OTHER_REGION: "the region 'us-east-1' is wrong; expecting 'eu-central-1'",
 }
 _APPLIED: Final = frozenset(
     {Fault.CUT_AFTER, Fault.RESET_AFTER, Fault.HANG_AFTER, Fault.ERROR_AFTER}
@@ -145,7 +152,8 @@ class HttpProxy(_Listener):
                 client.recv(1)  # until the other side gives up, or the proxy is closed
             case _:
                 status, code = _ANSWERS[fault]
-                body = f"<Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()
+                message = _MESSAGES.get(fault, code)
+                body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
                 head = f"HTTP/1.1 {status} Fault\r\nContent-Length: {len(body)}\r\n"
                 client.sendall(f"{head}Connection: close\r\n\r\n".encode() + body)
 

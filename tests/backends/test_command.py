@@ -207,14 +207,15 @@ def test_ctrl_c_is_heard_while_a_put_hangs(tool: Tool, ready: Place, s3_server: 
         assert b"Interrupted" in stderr
 
 
+@pytest.mark.parametrize("fault", [Fault.DENIED, Fault.EXPIRED])
 def test_an_apply_that_loses_the_store_rescues_on_this_machine(
-    tool: Tool, ready: Place, s3_server: S3
+    tool: Tool, ready: Place, s3_server: S3, fault: Fault
 ) -> None:
     tool.manifest(3)
     lost = False
 
     def choose(_method: str, _path: str) -> Fault | None:
-        return Fault.DENIED if lost else None
+        return fault if lost else None
 
     with (
         serving(tool) as sandbox,
@@ -275,7 +276,26 @@ def test_eight_applies_at_once_four_of_which_take_the_lock_by_force(
         known = set(recorded(tool).values())
         assert acknowledged <= known
         assert known <= set(made(sandbox).values())
+        for run, stdout, stderr in ended:
+            if run.returncode == 3:
+                assert b"Stopped: another run has taken the state" in stdout, stderr.decode()
         assert tool("state", "verify").code == 0
+
+
+@pytest.mark.parametrize("kind", ["s3", "postgres"])
+def test_applies_that_heed_the_lock_ask_for_each_once(
+    tool: Tool, place_of: Callable[[str], Place], kind: str
+) -> None:
+    use(tool, place_of(kind))
+    tool.manifest(12)
+    with serving(tool, latency=0.02) as sandbox:
+        assert tool("state", "init").code == 0
+        runs = [tool.start(*APPLY, "--lock-timeout=5m", "--parallelism=2") for _ in range(4)]
+        for run in runs:
+            _stdout, stderr = run.communicate(timeout=HANG)
+            assert run.returncode == 0, stderr.decode()
+        assert recorded(tool) == made(sandbox)
+        assert set(sandbox.statistics().audios.values()) == {1}
 
 
 @pytest.mark.slow
