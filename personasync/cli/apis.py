@@ -46,7 +46,7 @@ def open_apis(
 ) -> Iterator[Apis]:
     """Yield the API in use; ``name`` is the command that could rehearse without a key."""
     if not workspace.sandbox:
-        yield _apis(workspace.api, require_key(name), timeouts, direct=False)
+        yield _apis(workspace.api, require_key(workspace, name), timeouts, direct=False)
         return
     with rehearsal(workspace, manifest) as sandbox:
         yield _apis(sandbox.base_url, ApiKey("sandbox"), timeouts, direct=True)
@@ -69,16 +69,13 @@ def _apis(base_url: str, key: ApiKey, timeouts: Timeouts, *, direct: bool) -> Ap
     )
 
 
-def require_key(name: str) -> ApiKey:
+def require_key(workspace: Workspace, name: str) -> ApiKey:
     """Return the API key; raises ``ConfigurationError`` where there is none."""
     key = read_api_key(os.environ)
     if key is None:
-        raise ConfigurationError(
-            "there is no API key",
-            hint=NextStep(
-                f"set {KEY_VARIABLE}, or {FILE_VARIABLE} to the file that holds it;"
-                " or rehearse without one: ",
-                Command(name, (), (Option("sandbox"),)),
-            ),
-        )
+        rehearse = Command(name, (), (Option("sandbox"),))
+        # A state that is named is not the sandbox's.
+        also = ("; or rehearse without one: ", rehearse) if workspace.state is None else ()
+        mend = f"set {KEY_VARIABLE}, or {FILE_VARIABLE} to the file that holds it"
+        raise ConfigurationError("there is no API key", hint=NextStep(mend, *also))
     return key

@@ -104,7 +104,7 @@ def carry_out(workspace: Workspace, name: str) -> str:
     """
     location = workspace.location
     flags = () if workspace.sandbox else apply_command(workspace, None).flags
-    if not _is_here(location):
+    if not _is_here(location) and not workspace.keeps_secret:
         flags = (*flags, Option("state", location))
     return HERE.line(Command("apply", (name,), flags))
 

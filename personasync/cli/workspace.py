@@ -82,7 +82,15 @@ class Workspace:
         """How messages write commands, so that these work on the same things."""
         named = self.state is not None and not self._is_default(self.location)
         manifests = () if self.manifest_paths == (DEFAULT_MANIFEST,) else self.manifest_paths
-        return Shell(manifests, self.sandbox, self.location if named else None)
+        again = named and not self.keeps_secret
+        return Shell(manifests, self.sandbox, self.location if again else None)
+
+    @property
+    def keeps_secret(self) -> bool:
+        """Whether the state's location holds one, as only the environment may: it stays there."""
+        from personasync.state.locations import has_secret
+
+        return self.state is not None and has_secret(self.state)
 
     @property
     def api(self) -> str:

@@ -505,6 +505,9 @@ def test_no_secret_is_shown(tool: Tool, place_of: Callable[[str], Place]) -> Non
             ended = tool(*command)
             everything += [ended.stdout, ended.stderr]
         everything.append((tool.folder / "plan.json").read_text())
+        saved = tool("plan", "--out", "again.json").stderr  # where the password is, there it stays
+        assert "carry it out with: personasync apply again.json\n" in saved
+        assert tool("apply", "again.json", "--auto-approve").code == 0
         wrong = with_password.replace(password, "wr0ng-s3cret")
         for location in (wrong, wrong.replace("127.0.0.1:", "127.0.0.1:1"), f"{wrong}&sslmdoe=x"):
             ended = tool("plan", "-v", env={"PERSONASYNC_STATE": location})

@@ -337,7 +337,7 @@ def _question(workspace: Workspace, plan: Plan) -> list[str]:
         spent = counted(creates, "audio")
         if resumes:
             spent += f", and {counted(resumes, 'audio')} whose persona may exist already"
-        key = None if workspace.sandbox else require_key("apply")
+        key = None if workspace.sandbox else require_key(workspace, "apply")
         api = "the sandbox, on this machine" if workspace.sandbox else workspace.api
         about = [f"  spends  {spent}", f"  API     {printable(api)}", *about]
         if key is not None and key.last_four is not None:
