@@ -22,11 +22,11 @@ from tests.benchmarks.rows import SECTIONS, Row, Sizes, Workbench
 
 FULL = Sizes(
     rounds=5, quick_rounds=15, large_rounds=3, scale=(50, 1_000, 10_000, 100_000), creates=300,
-    paced=60, period=10.0, appends=1_000,
+    shared=600, paced=60, period=10.0, appends=1_000,
 )  # fmt: skip
 QUICK = Sizes(
     rounds=1, quick_rounds=5, large_rounds=1, scale=(50, 1_000, 10_000), creates=200,
-    paced=60, period=5.0, appends=300,
+    shared=600, paced=60, period=5.0, appends=300,
 )  # fmt: skip
 
 _HEADER = ("", "personasync", "beside", "", "ratio", "budget", "")

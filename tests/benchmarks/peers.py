@@ -56,8 +56,8 @@ def prepare() -> Bench:
 
 def _dependencies() -> list[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    dependencies: list[str] = project["dependencies"]
-    return dependencies
+    extras = project["optional-dependencies"]
+    return [*project["dependencies"], *extras["s3"], *extras["postgres"]]
 
 
 def _script(python: Path) -> Path:

@@ -7,11 +7,13 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from tests.backends import servers
+from tests.backends.proxy import before_store
 from tests.benchmarks import data
 from tests.benchmarks.measure import Command, Run, in_turn, middle, ratio
 from tests.benchmarks.peers import Bench, environment
@@ -20,6 +22,7 @@ HERE = Path(__file__).parent
 LATENCY = 0.2
 AT_A_TIME = 10
 RATE = 20
+PUT_SECONDS = 0.03
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Sizes:
     large_rounds: int
     scale: tuple[int, ...]
     creates: int
+    shared: int
     paced: int
     period: float
     appends: int
@@ -325,6 +329,69 @@ def _paced(bench: Workbench, sizes: Sizes) -> Iterator[Row]:
     )
 
 
+# Shared states
+
+
+def _shared(bench: Workbench, sizes: Sizes) -> Iterator[Row]:
+    """A store that is slow to write, and large states on stores that answer at once."""
+    try:
+        with servers.s3(bench.folder / "s3") as store:
+            yield from _slow_store(bench, sizes, store)
+            url = f"s3://{store.bucket}/large"
+            yield from _large_store(bench, sizes, "S3", url, store.environment())
+    except servers.Missing as reason:
+        yield Row("shared states on S3", f"not measured: {str(reason)[:60]}")
+    try:
+        with servers.open_folder() as folder, servers.postgres(folder) as database:
+            environment = database.environment()
+            yield from _large_store(bench, sizes, "PostgreSQL", database.url(), environment)
+    except servers.Missing as reason:
+        yield Row("shared states in PostgreSQL", f"not measured: {str(reason)[:60]}")
+
+
+def _slow_store(bench: Workbench, sizes: Sizes, store: servers.S3) -> Iterator[Row]:
+    count = sizes.shared
+    folder = bench.wanted(count)
+    options = (f"--parallelism={AT_A_TIME}", "--rate-limit=none")
+    seconds = []
+    with (
+        bench.sandbox(f"--latency={LATENCY:.3f}s") as url,
+        before_store(store.port, delay=PUT_SECONDS) as proxy,
+    ):
+        env = store.environment(endpoint=proxy.address)
+        for number in range(sizes.large_rounds):
+            state = f"--state=s3://{store.bucket}/slow-{number}"
+            begin = bench.personasync(folder, "state", "init", f"--base-url={url}", state)
+            _with(begin, env).run()
+            seconds.append(_with(bench.apply(folder, url, state, *options), env).run().wall)
+    middle_one, limit = sorted(seconds)[len(seconds) // 2], count / AT_A_TIME * LATENCY
+    yield Row(
+        f"apply, {count} creates, a store of {PUT_SECONDS * 1000:.0f} ms a write",
+        f"{count / middle_one:.1f} a second",
+        "latency allows",
+        f"{count / limit:.0f} a second",
+        f"{limit / middle_one:.3f}",
+        ">= 0.85",
+        limit / middle_one >= 0.85,
+    )
+
+
+def _large_store(
+    bench: Workbench, sizes: Sizes, kind: str, url: str, env: Mapping[str, str]
+) -> Iterator[Row]:
+    count = sizes.scale[-1]
+    folder = bench.recorded(count)
+    _with(bench.personasync(folder, "state", "copy", "personas.state.jsonl", url), env).run()
+    plan = bench.personasync(folder, "plan")
+    shared = _with(bench.personasync(folder, "plan", f"--state={url}"), env)
+    ours, others = in_turn(sizes.large_rounds, shared, plan)
+    yield _timed(f"plan, {count:,} on {kind}", ours, "on a file", others, 2)
+
+
+def _with(command: Command, env: Mapping[str, str]) -> Command:
+    return replace(command, env={**command.env, **env})
+
+
 def _counting(bench: Workbench, folder: Path, url: str, options: tuple[str, ...]) -> Command:
     args = ["apply", "--auto-approve", f"--base-url={url}", *options]
     return bench.inside(folder, "syncs", *args, before=partial(_forget, folder))
@@ -343,11 +410,15 @@ def _compared(
     return Row(what, _ms(ours), beside, _ms(others), f"{factor:.2f}", limit, met)
 
 
-def _timed(what: str, ours: list[Run], beside: str, others: list[Run]) -> Row:
+def _timed(
+    what: str, ours: list[Run], beside: str, others: list[Run], budget: float | None = None
+) -> Row:
     """Compare how long commands take that wait for answers and disks."""
     seconds = [f"{middle(runs, 'wall'):.2f} s" for runs in (ours, others)]
     factor = ratio(ours, others, "wall")
-    return Row(what, seconds[0], beside, seconds[1], f"{factor:.2f}")
+    met = None if budget is None else factor <= budget
+    limit = "" if budget is None else f"<= {budget:g}"
+    return Row(what, seconds[0], beside, seconds[1], f"{factor:.2f}", limit, met)
 
 
 def _medians(runs: list[Run]) -> list[float]:
@@ -389,5 +460,6 @@ SECTIONS: Final[Mapping[str, Callable[[Workbench, Sizes], Iterator[Row]]]] = {
     "state": _state,
     "apply": _applies,
     "rate": _paced,
+    "shared": _shared,
 }
 """The parts of the table, in its order."""
