@@ -24,8 +24,9 @@ _BOM: Final = b"\xef\xbb\xbf"
 _MARKER: Final = re.compile(r"(?:<{7}|={7}|>{7}|\|{7})(?: |$)")
 _BETWEEN: Final = re.compile(r"[\s,\x00\x1e\ufeff\[\]]*")
 _START: Final = re.compile(r'\{\s*"(?:audioId|format)"\s*:')
-_FIELD: Final = r'(?<!\\)"{name}"\s*:\s*("(?:[^"\\]|\\.)*")'
+_FIELD: Final = r'{name}"\s*:\s*("(?:[^"\\]|\\.)*")'
 _NO_TEXT: Final = re.compile("[\udc80-\udcff]")
+_ESCAPED: Final = re.compile(r"\\u(dc[89a-f][0-9a-f])")
 _MOST_JOINED: Final = 20
 _SHOWN: Final = 60
 _OTHER_KINDS: Final = (
@@ -145,11 +146,11 @@ class _Reading:
             return at + 1
         for value, rest in _values(text):
             if value is not None:
-                self._take_value(value, at + 1, line)
+                self._take_value(value, at + 1)
                 continue
             joined, following = _joined(rest, lines, at)
             for each in joined:
-                self._take_value(each, at + 1, line)
+                self._take_value(each, at + 1)
             if joined:
                 self._damage.append(Damage(at + 1, "it was broken into several lines", line))
                 return following
@@ -183,13 +184,14 @@ class _Reading:
                 ours = self._entries[self._ours : self._base]
                 self._entries[self._ours :] = [*self._entries[self._base :], *ours]
 
-    def _take_value(self, value: object, number: int, line: bytes) -> None:
+    def _take_value(self, value: object, number: int) -> None:
         """Take a JSON value; a list, into which a tool may have put the entries, for its items."""
         if isinstance(value, list):
             for each in value:
-                self._take_value(each, number, line)
+                self._take_value(each, number)
             return
-        text = json.dumps(value)
+        # As it was written: a byte that is no text ends what can be read.
+        text = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), json.dumps(value))
         if not isinstance(value, dict):
             self._unreadable.append((number, text))
             return
@@ -300,8 +302,8 @@ def _gleaned(text: str) -> list[Entry]:
     that its request names behind it. What nothing tells apart is not guessed.
     """
     first = salvage(text.encode("utf-8", "surrogateescape"))
-    ids = {each for each in _texts_of(text, "personaId") if is_persona_id(each)}
-    audios = list(dict.fromkeys(_texts_of(text, "audioId")))
+    ids = {each for each in _texts_of(text, "personaId", torn=True) if is_persona_id(each)}
+    audios = list(dict.fromkeys(_texts_of(text, "audioId", torn=True)))
     if first is not None and (first.persona_id or not ids):
         return [first]
     if not audios or len(audios) > 2 or len(ids) > 1:
@@ -322,14 +324,16 @@ def _is_torn(text: str) -> bool:
     return not text or (text.startswith("{") and not text.endswith("}"))
 
 
-def _texts_of(text: str, name: str) -> list[str]:
+def _texts_of(text: str, name: str, *, torn: bool = False) -> list[str]:
     """Return the texts of a field that stand whole somewhere in a line.
 
     Zeros that a crash left in its name do not hide it; in the text they do,
-    since what stood there is not known.
+    since what stood there is not known. With ``torn``, what stands right
+    before its name, such as the rest of another, does not hide it either.
     """
     found = []
-    for match in re.finditer(_FIELD.format(name=name), text.replace("\0", "")):
+    field = _FIELD.format(name=name if torn else rf'(?<!\\)"{name}')
+    for match in re.finditer(field, text.replace("\0", "")):
         if match[1] in text:
             with contextlib.suppress(ValueError):
                 found.append(str(json.loads(match[1])))

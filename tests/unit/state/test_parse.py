@@ -210,6 +210,16 @@ def test_what_is_no_state_is_called_what_it_is(data: bytes, words: str) -> None:
     assert "put this line" not in f"{error.hint}"
 
 
+def test_an_id_that_lost_a_character_to_the_disk_is_none() -> None:
+    parsed = parse_log(FILE.replace(b'"id-1"', b'"id\x80-1"'), "s")
+    assert [e.audio_id for e in parsed.entries if e.status is Status.PENDING] == [
+        "audio-1",
+        "audio-4",
+    ]
+    assert [damage.words for damage in parsed.damage] == ["it held 'p-1', read as pending"]
+    assert b'"id\x80-1"' in parsed.damage[0].raw
+
+
 def _cut(data: bytes, start: int, length: int, _new: bytes) -> bytes:
     return data[:start] + data[start + length :]
 
@@ -238,6 +248,8 @@ damages = st.tuples(
 @brief
 @given(st.lists(damages, min_size=1, max_size=3))
 @example([(_cut, len(HEAD) + 30, 330, b"")])
+@example([(_insert, 143, 1, b"\x80")])
+@example([(_insert, 144, 1, b"\n")])
 def test_no_accident_invents_an_id_or_hides_a_line_that_is_whole(
     accidents: list[tuple[Callable[[bytes, int, int, bytes], bytes], int, int, bytes]],
 ) -> None:
@@ -254,8 +266,9 @@ def test_no_accident_invents_an_id_or_hides_a_line_that_is_whole(
             assert found.get(audio, persona_id) == persona_id
             assert audio in found or any(rival in found for rival in found)
     for audio, persona_id in found.items():
-        assert persona_id.encode() in data
-        assert audio not in IDS or persona_id == IDS[audio] or len(persona_id) != 4
+        assert persona_id.encode() in data.replace(b"\r", b"").replace(b"\n", b"")
+        if len(accidents) == 1:  # several can make a whole line of two others' halves
+            assert audio not in IDS or persona_id == IDS[audio] or len(persona_id) != 4
 
 
 @brief
