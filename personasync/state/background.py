@@ -31,6 +31,9 @@ if sys.platform == "linux":
 else:
     _with_sleep = time.monotonic
 
+_LAST_SECONDS: Final = 5.0
+_HURRIED_SECONDS: Final = 0.5
+
 
 class SystemClock:
     """The clocks of this machine."""
@@ -79,6 +82,18 @@ def several(calls: Iterable[Callable[[], _T]], *, at_once: int, seconds: float) 
             yield running.popleft().wait(seconds)
     while running:
         yield running.popleft().wait(seconds)
+
+
+def at_last(call: Callable[[], None]) -> None:
+    """Give a hold up, in a few seconds; in one where the run is being interrupted.
+
+    Who wants the process to end need not wait for a store that hangs: others
+    wait a lease long instead.
+    """
+    ended_by = sys.exc_info()[1]
+    hurried = ended_by is not None and not isinstance(ended_by, Exception)
+    with suppress(TimeoutError, RuntimeError):  # or the system has no thread left
+        Call(call).wait(_HURRIED_SECONDS if hurried else _LAST_SECONDS)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from personasync.model.errors import NoStateError, StateError, StateWriteError
 from personasync.model.steps import Command, NextStep
-from personasync.state.background import Call
+from personasync.state.background import Call, at_last
 from personasync.state.bucket import BucketError, Clock, RefusedError, UnclearError, patiently
 from personasync.state.codec import decode_line, encode_entry
 from personasync.state.entry import Entry, Header, Moved
@@ -239,7 +239,7 @@ class PostgresLog:
                         self._take_rescued_in()
                     yield
             finally:
-                self._release()
+                at_last(self._release)
 
     def append(self, entries: Sequence[Entry | Moved]) -> None:
         """Append entries in one transaction; they are durable when this returns."""
@@ -328,7 +328,7 @@ class PostgresLog:
         finally:
             self._uses -= 1
             if not self._uses:
-                self._database.close()
+                at_last(self._database.close)
 
     # Reading.
 

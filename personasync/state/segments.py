@@ -29,6 +29,7 @@ from personasync.model.clock import new_run
 from personasync.model.errors import NoStateError, StateError, StateWriteError
 from personasync.model.steps import Command, NextStep
 from personasync.state import lease
+from personasync.state.background import at_last
 from personasync.state.bucket import (
     Bucket,
     BucketError,
@@ -159,7 +160,7 @@ class SegmentLog:
                 yield
         finally:
             self._held = None
-            self._hold.release()
+            at_last(self._hold.release)
 
     def _acquire(
         self,
@@ -178,7 +179,7 @@ class SegmentLog:
                     begun = self._begin_writing(reading)
             finally:
                 if not begun:
-                    self._hold.release()
+                    at_last(self._hold.release)
 
     def append(self, entries: Sequence[Entry | Moved]) -> None:
         """Append entries as one segment; they are durable when this returns."""

@@ -191,12 +191,22 @@ def test_a_store_that_hangs_is_named_within_ten_seconds(
             said(ended, 1, ready.location, "does not answer")
 
 
-def test_ctrl_c_is_heard_while_a_put_hangs(tool: Tool, ready: Place, s3_server: S3) -> None:
+@pytest.mark.parametrize("at", [1, 2, 4])
+def test_ctrl_c_is_heard_while_a_put_hangs(
+    tool: Tool, ready: Place, s3_server: S3, at: int
+) -> None:
+    """The lease's own put, one that proves the store, the fence; and what gives the lease up."""
     tool.manifest(1)
+    puts = 0
+
+    def choose(method: str, _path: str) -> Fault | None:
+        nonlocal puts
+        puts += method == "PUT"
+        return Fault.HANG_BEFORE if method == "PUT" and puts >= at else None
+
     with serving(tool):
         assert tool("state", "init").code == 0
-        hang = lambda method, _path: Fault.HANG_BEFORE if method == "PUT" else None  # noqa: E731
-        with before_store(s3_server.port, hang) as proxy:
+        with before_store(s3_server.port, choose) as proxy:
             process = tool.start(*APPLY, env={"AWS_ENDPOINT_URL": proxy.address})
             wait_for(lambda: proxy.going_wrong, "the put that hangs")
             process.send_signal(signal.SIGINT)
