@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, TextIO
@@ -71,6 +71,41 @@ class Console:
     def shows_progress(self) -> bool:
         """Whether there is someone watching a bar move."""
         return not self.quiet and is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
+
+
+@contextmanager
+def progress_of(console: Console, doing: str) -> Iterator[Callable[[], None]]:
+    """Show what goes on for more than a second, where somebody watches; yields what hides it."""
+    if not console.shows_progress:
+        yield lambda: None
+        return
+    import threading  # not every command waits
+
+    ended = threading.Event()
+
+    def show() -> None:
+        seconds, shown = 0, ""
+        while not ended.wait(1):
+            seconds += 1
+            counted = f" ({seconds} s)"
+            room = _columns(sys.stderr) - len(counted) - 1
+            shown = f"{tame(doing, styled=False)[:room]}{counted}"
+            sys.stderr.write(f"\r{shown}")
+            sys.stderr.flush()
+        sys.stderr.write(f"\r{' ' * len(shown)}\r" if shown else "")
+        sys.stderr.flush()
+
+    thread = threading.Thread(target=show, name="progress", daemon=True)
+
+    def hide() -> None:
+        ended.set()
+        thread.join()
+
+    thread.start()
+    try:
+        yield hide
+    finally:
+        hide()
 
 
 def approve(question: Sequence[str], *, to: str) -> None:

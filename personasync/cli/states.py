@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from personasync.api.base_url import parse_base_url
-from personasync.cli.console import Console
+from personasync.cli.console import Console, progress_of
 from personasync.cli.workspace import Workspace
 from personasync.model.contract import DEFAULT_BASE_URL, SANDBOX_API
 from personasync.model.errors import PersonasyncError, StateError
@@ -31,7 +30,8 @@ def state_log(workspace: Workspace, *, any_api: bool = False) -> StateLog:
 
 def read_log(workspace: Workspace, log: StateLog) -> LogContents:
     """Read a log and say what reading it found."""
-    contents = log.read()
+    with progress_of(workspace.console, f"Reading the state {log.location}"):
+        contents = log.read()
     for note in contents.notes:
         workspace.console.say(f"Note: {printable(note)}")
     return contents
@@ -45,8 +45,15 @@ def read_state(workspace: Workspace, *, any_api: bool = False) -> State:
 @contextmanager
 def locked(workspace: Workspace, log: StateLog) -> Iterator[None]:
     """Hold the state; whoever is waited for is named."""
-    waiting = partial(say_holder, workspace.console, workspace.location)
-    with log.lock(timeout=workspace.lock_timeout, on_wait=waiting):
+    console, place = workspace.console, workspace.location
+    with ExitStack() as held:
+        with progress_of(console, f"Reading the state {place}") as hide:
+
+            def waiting(holder: Holder | None) -> None:
+                hide()
+                say_holder(console, place, holder)
+
+            held.enter_context(log.lock(timeout=workspace.lock_timeout, on_wait=waiting))
         yield
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -20,6 +21,7 @@ from tests.backends.servers import S3
 from tests.helpers.sandbox import Sandbox
 from tests.helpers.serving import NO_CHANGES, made, serving
 from tests.helpers.support import Ended, Tool
+from tests.helpers.terminal import Terminal
 from tests.helpers.waiting import HANG, answers_held, wait_for
 
 APPLY = ("apply", "--auto-approve", "--rate-limit=none")
@@ -478,6 +480,32 @@ def test_verify_names_what_is_damaged(tool: Tool, ready: Place, s3_server: S3) -
         store.put(f"{prefix}/log/00000000000000000002.jsonl", b"garbled")
         for command in (("plan",), ("state", "verify"), APPLY):
             said(tool(*command), 1, "log/00000000000000000002.jsonl")
+
+
+@pytest.mark.parametrize("command", [("plan",), APPLY])
+def test_who_watches_sees_that_a_large_state_is_read(
+    tool: Tool, ready: Place, s3_server: S3, command: tuple[str, ...]
+) -> None:
+    tool.manifest(1)
+    seen = threading.Event()
+
+    def choose(_method: str, path: str) -> None:
+        if "list-type" in path:
+            seen.wait(HANG)
+
+    with serving(tool), before_store(s3_server.port, choose) as proxy:
+        assert tool("state", "init").code == 0
+        watched = {"AWS_ENDPOINT_URL": proxy.address}
+        terminal = Terminal(tool, *command, width=50, env=watched)
+        shown = terminal.read_until(" (1 s)")
+        seen.set()
+        code, shown = terminal.ended()
+        assert code == 0, shown
+        line = f"Reading the state {ready.location}"[: 50 - len(" (1 s)") - 1] + " (1 s)"
+        assert f"\r{line}" in shown
+        assert f"\r{' ' * len(line)}\r" in shown
+        piped = tool(*command, env=watched)
+        assert "Reading" not in piped.stderr
 
 
 def test_unlock_asks_and_says_who(tool: Tool, ready: Place) -> None:
