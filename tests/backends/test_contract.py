@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+import personasync
 from personasync.model.answer import KeptAnswer
 from personasync.model.errors import StateError, StateLockedError, StateWriteError
 from personasync.state import Entry, Holder, Origin, Status
 from personasync.state.log import Leased, SelfRescuing
 from personasync.state.rescue import rescue
-from tests.backends.conftest import Place
+from tests.backends.conftest import API, Place
 
 NASTY = 'quote " backslash \\ line\nbreak \t tab \u2028 \U0001f600 é \x00 end'
 
@@ -169,3 +170,13 @@ def test_a_hold_is_confirmed(shared: Place) -> None:
     assert isinstance(log, Leased)
     with log.lock():
         log.confirm()
+
+
+def test_the_library_reads_and_writes_it_by_its_location(shared: Place) -> None:
+    log = personasync.open_log(shared.location, api=API)
+    with log.lock():
+        log.append([entry(1, "id-1")])
+    known = personasync.load_state(shared.location, api=API)
+    assert known.entries["audio-1"].persona_id == "id-1"
+    assert known.header is not None
+    assert known.header.api == API
