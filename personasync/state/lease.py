@@ -41,7 +41,7 @@ _POLL_SECONDS: Final = 1.0
 _RELEASE_SECONDS: Final = 5.0
 _CONFIRM_SECONDS: Final = 15.0
 
-_Moment: TypeAlias = tuple[float, float]
+Moment: TypeAlias = tuple[float, float]
 """By the monotonic clock, and by the one that counts the machine's sleep."""
 
 
@@ -109,7 +109,7 @@ class LeaseHold:
         self._version: Version = ""
         # Every put since the last known state of the object: a put that seemed to fail may have
         # landed, and must not look like another's.
-        self._tried: dict[bytes, tuple[Lease, _Moment]] = {}
+        self._tried: dict[bytes, tuple[Lease, Moment]] = {}
         self._lost: StateWriteError | None = None
         self._renewed = (0.0, 0.0)
         self.seq = 0
@@ -169,7 +169,7 @@ class LeaseHold:
     def _put(self, lease: Lease, found: Found | None) -> bool:
         """Put a lease in place of what was found; whether it is there, whatever was answered."""
         data = lease.encode()
-        self._tried[data] = lease, self._moment()  # of before: it is never younger than its put
+        self._tried[data] = lease, now(self._clock)  # of before: it is never younger than its put
         try:
             if found is None:
                 version = self._bucket.create(NAME, data)
@@ -234,17 +234,9 @@ class LeaseHold:
         """
         if self._lost is not None:
             raise self._lost
-        monotonic, with_sleep = self._moment()
-        age = max(monotonic - self._renewed[0], with_sleep - self._renewed[1])
-        if age < OLD_SECONDS:
-            return  # at once, also while a renewal is under way
-        try:
-            patiently(self._clock, self.renew, _CONFIRM_SECONDS)
-        except BucketError as error:
-            raise StateWriteError(
-                f"the hold on the state {self._place} could not be renewed: {error}",
-                hint="run the same command again",
-            ) from error
+        if self._lease is None:
+            raise StateWriteError(f"the state {self._place} is not locked")
+        surely_held(self._clock, self._place, lambda: self._renewed, self.renew)
 
     def release(self) -> None:
         """Say that the state is free; if that does not get through, others wait a lease long."""
@@ -256,8 +248,28 @@ class LeaseHold:
                 patiently(self._clock, lambda: self._put_ours(free), _RELEASE_SECONDS)
             self._lease = None
 
-    def _moment(self) -> _Moment:
-        return self._clock.monotonic(), self._clock.with_sleep()
+
+def surely_held(
+    clock: Clock, place: str, renewed: Callable[[], Moment], renew: Callable[[], None]
+) -> None:
+    """Before something is sent: renew a hold that has grown old, until it is young.
+
+    ``renewed`` is when the last renewal that succeeded *began*: whoever stands
+    still in the middle of one finds it old again. Raises ``StateWriteError``.
+    """
+    try:
+        while max(b - a for a, b in zip(renewed(), now(clock), strict=True)) >= OLD_SECONDS:
+            patiently(clock, renew, _CONFIRM_SECONDS)
+    except BucketError as error:
+        raise StateWriteError(
+            f"the hold on the state {place} could not be renewed: {error}",
+            hint="run the same command again",
+        ) from error
+
+
+def now(clock: Clock) -> Moment:
+    """Return this moment, to measure from it how long ago it was."""
+    return clock.monotonic(), clock.with_sleep()
 
 
 def prove(bucket: Bucket, clock: Clock, place: str, data: bytes, version: Version) -> None:

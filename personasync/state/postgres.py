@@ -24,7 +24,7 @@ from personasync.state.background import Call, at_last
 from personasync.state.bucket import BucketError, Clock, RefusedError, UnclearError, patiently
 from personasync.state.codec import decode_line, encode_entry
 from personasync.state.entry import Entry, Header, Moved
-from personasync.state.lease import OLD_SECONDS, SECONDS, locked_error
+from personasync.state.lease import SECONDS, locked_error, now, surely_held
 from personasync.state.locations import Location
 from personasync.state.log import Holder, LogContents, settled
 
@@ -37,7 +37,6 @@ _Rows = list[list[_Row]]
 LAYOUT: Final = 1
 APPEND_SECONDS: Final = 60.0
 _RESCUE_SECONDS: Final = 10.0
-_CONFIRM_SECONDS: Final = 15.0
 _POLL_SECONDS: Final = 1.0
 _CONNECT_SECONDS: Final = 8.0
 _STATEMENT_SECONDS: Final = 25.0
@@ -254,16 +253,9 @@ class PostgresLog:
         """Before something is sent: raise ``StateWriteError`` unless the state is surely ours."""
         if self._lost is not None:
             raise self._lost
-        age = max(b - a for a, b in zip(self._renewed, self._moment(), strict=True))
-        if age < OLD_SECONDS:
-            return  # at once, also while an append is under way
-        try:
-            patiently(self._clock, self.renew, _CONFIRM_SECONDS)
-        except BucketError as error:
-            raise StateWriteError(
-                f"the hold on the state {self._location} could not be renewed: {error}",
-                hint="run the same command again",
-            ) from error
+        if self._epoch is None:
+            raise StateWriteError(f"the state {self._location} is not locked")
+        surely_held(self._clock, self._location, lambda: self._renewed, self.renew)
 
     def renew(self) -> None:
         """Show that the run lives. Raises ``StateWriteError`` once another has the state."""
@@ -272,7 +264,7 @@ class PostgresLog:
                 raise self._lost
             if self._epoch is None:
                 return
-            moment = self._moment()
+            moment = now(self._clock)
             (renewed,) = self._run(_RENEW, epoch=self._epoch)
             if not renewed:
                 self._lost = self._taken_over()
@@ -368,7 +360,7 @@ class PostgresLog:
         began, asked = self._clock.monotonic(), False
         self._lost = None
         while True:
-            moment = self._moment()
+            moment = now(self._clock)
             taken, present = patiently(
                 self._clock, lambda: self._run(_TAKE, holder=holder, seconds=_STATEMENT_SECONDS)
             )
@@ -444,9 +436,6 @@ class PostgresLog:
         return self._database.run(
             statement, {"state": self._name, **values}, seconds=seconds, begin=begin
         )
-
-    def _moment(self) -> tuple[float, float]:
-        return self._clock.monotonic(), self._clock.with_sleep()
 
     # What is said.
 
