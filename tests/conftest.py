@@ -29,6 +29,14 @@ def pytest_configure(config: pytest.Config) -> None:
         compileall.compile_dir(Path(__file__).parents[1] / "personasync", quiet=2)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Run more quick tests at a time than there are cores: what they do half the time is wait."""
+    if config.option.markexpr != "not slow" or "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return 2 * (os.cpu_count() or 1)
+
+
 class ReachedOut(AssertionError):
     """A test tried to leave this machine."""
 

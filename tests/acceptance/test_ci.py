@@ -33,6 +33,7 @@ FORTY = manifest_text(range(40)).replace(
 """A manifest that takes a while."""
 
 pytestmark = [
+    pytest.mark.slow,  # each of many steps is a shell, and git and the command in it
     pytest.mark.skipif(shutil.which("git") is None, reason="git is not here"),
     pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not here"),
 ]
@@ -325,7 +326,6 @@ def test_main_that_moved_meanwhile_gets_both(github: GitHub, sandbox: Sandbox) -
     assert (look(github).folder / "notes.md").exists()
 
 
-@pytest.mark.slow
 def test_a_state_that_somebody_added_to_meanwhile_keeps_both(
     github: GitHub, sandbox: Sandbox
 ) -> None:
@@ -361,7 +361,6 @@ def test_the_manifest_may_lie_in_a_folder(github: GitHub, sandbox: Sandbox) -> N
     assert sandbox.statistics().requests == 5
 
 
-@pytest.mark.slow
 def test_a_main_that_takes_no_push_loses_no_id_and_the_next_run_knows_them(
     github: GitHub, sandbox: Sandbox
 ) -> None:
@@ -395,7 +394,6 @@ def test_a_main_that_takes_no_push_loses_no_id_and_the_next_run_knows_them(
     assert sandbox.statistics().requests == 4
 
 
-@pytest.mark.slow
 def test_an_apply_that_another_overtook_is_stale(github: GitHub, sandbox: Sandbox) -> None:
     """The state comes from the branch as it is now, whatever commit the plan is of."""
 
@@ -444,7 +442,7 @@ def test_a_pull_request_cannot_be_posted_through(github: GitHub, tmp_path: Path)
     assert victim.read_text(encoding="utf-8") == "untouched"
 
 
-@pytest.mark.parametrize("fork", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("fork", [False, True])
 def test_a_pull_request_that_edits_the_state_is_told_of(github: GitHub, fork: bool) -> None:
     merged(github, manifest_text(range(2)))
     clone = look(github)
@@ -463,7 +461,6 @@ def test_a_pull_request_that_edits_the_state_is_told_of(github: GitHub, fork: bo
         assert "**This change itself edits what is recorded: 2 files" in github.comments[-1]["body"]
 
 
-@pytest.mark.slow
 def test_a_rescue_file_is_committed_and_taken_in_by_the_next_run(
     github: GitHub, sandbox: Sandbox
 ) -> None:
@@ -575,7 +572,6 @@ def applied(gitlab: GitLab, **options: Any) -> Job:
 
 
 @needs_curl
-@pytest.mark.slow
 def test_a_merge_request_gets_one_note_that_is_kept_up_to_date(
     gitlab: GitLab, notes: Notes, sandbox: Sandbox
 ) -> None:
@@ -599,7 +595,7 @@ def test_a_merge_request_gets_one_note_that_is_kept_up_to_date(
     assert sandbox.statistics().requests == 0
 
 
-@pytest.mark.parametrize("folder", ["", pytest.param("voices/", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("folder", ["", "voices/"])
 def test_a_merge_on_gitlab_is_applied_and_its_state_committed(
     gitlab: GitLab, sandbox: Sandbox, folder: str
 ) -> None:
@@ -613,7 +609,6 @@ def test_a_merge_on_gitlab_is_applied_and_its_state_committed(
     assert sandbox.statistics().requests == 2
 
 
-@pytest.mark.slow
 def test_a_push_that_gitlab_refuses_is_red_and_the_next_run_knows_the_ids(
     gitlab: GitLab, sandbox: Sandbox
 ) -> None:
@@ -644,7 +639,6 @@ def test_a_shared_state_on_gitlab(tmp_path: Path, sandbox: Sandbox) -> None:
     assert gitlab.run("personas drift").ok
 
 
-@pytest.mark.slow
 def test_a_cancelled_job_on_gitlab_commits_what_it_made(gitlab: GitLab, sandbox: Sandbox) -> None:
     change(gitlab, FORTY)
     job = applied(gitlab, cancel=lambda: sandbox.statistics().made >= 4)

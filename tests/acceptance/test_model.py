@@ -514,7 +514,7 @@ _COMMON: dict[str, Any] = {"deadline": None, "suppress_health_check": list(Healt
 
 @pytest.mark.timeout(600)
 class TestSomeLives(Life.TestCase):  # type: ignore[misc, valid-type]
-    settings = settings(max_examples=10, stateful_step_count=20, **_COMMON)
+    settings = settings(max_examples=5, stateful_step_count=20, **_COMMON)
 
 
 @pytest.mark.slow

@@ -22,9 +22,13 @@ from personasync.model.diagnostics import Place  # noqa: E402
 from personasync.render.catalogue import Card, Setting, render_html  # noqa: E402
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None, reason="chromium and chromedriver are not installed here"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None or DRIVER is None,
+        reason="chromium and chromedriver are not installed here",
+    ),
+]
 
 HOSTILE = (
     "</script><script>window.pwned=1</script>",
