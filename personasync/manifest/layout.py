@@ -32,7 +32,7 @@ _LOOKS_RIGHT: Final = re.compile(
     rf"""^[ \t]*(?:
         (?P<indent>[{_SPACES}{_UNSEEN}][{_SPACES}{_UNSEEN} \t]*)
       | (?P<bullet>[{_BULLETS}]|[0-9]{{1,2}}[.)])[ \t]+(?=[\w-]+:(?:[ \t]|$))
-      | [\w.-]{{1,64}}[ \t]*(?P<colon>[：﹕∶꞉])
+      | [\w.-]{{1,64}}[ \t]*(?P<colon>[：﹕∶꞉︰︓])
       | [\w.-]{{1,64}}(?P<before>[{_SPACES}{_UNSEEN}]+)[ ]*:
       | [\w.-]{{1,64}}:(?P<after>[{_SPACES}{_UNSEEN}]+)
     )""",
@@ -56,15 +56,21 @@ _ODD_KEY: Final = re.compile(rf"[{_SPACES}{_UNSEEN}]|//|/\*|<!--|;|--|[{_BULLETS
 
 
 @cache
-def _fields() -> frozenset[str]:
+def fields_of(part: str) -> frozenset[str]:
+    """Return the names of the fields of a ``persona``, of ``settings`` or of the ``manifest``."""
     schema = load_schema("manifest")
-    parts = [schema, *(schema["definitions"][part] for part in ("settings", "defaults", "persona"))]
-    return frozenset(name.lower() for part in parts for name in part["properties"])
+    return frozenset(schema["definitions"].get(part, schema)["properties"])
+
+
+@cache
+def _folded_fields() -> frozenset[str]:
+    parts = ("manifest", "settings", "defaults", "persona")
+    return frozenset(name.lower() for part in parts for name in fields_of(part))
 
 
 def is_field(word: str) -> bool:
     """Whether a word is the name of a field of a manifest, or as good as that."""
-    return re.sub("[^a-z]", "", word.lower()) in _fields()
+    return re.sub("[^a-z]", "", word.lower()) in _folded_fields()
 
 
 def is_odd_key(key: str) -> bool:
@@ -120,11 +126,16 @@ def _looks_right(file: str, line: int, match: re.Match[str], start: int, others:
     message = f"{name} {where.get(kind, 'stands after the colon')}, where YAML knows no such space"
     hint = f"replace it by a space{others}"
     if kind == "indent" and space:
-        hint = f"indent with ordinary spaces{others}"
-    elif not space or kind == "before":
+        hint = f"indent with ordinary spaces{others or ', as the lines beside it are'}"
+    elif kind == "before" or (not space and _followed_by_space(match, kind)):
         message = message.partition(",")[0]
         hint = f"remove it{others}"
     return _at(file, line, column, width, "odd-space", message, hint)
+
+
+def _followed_by_space(match: re.Match[str], kind: str) -> bool:
+    """Whether nothing unseen needs to stay: it indents, or there is a space after it."""
+    return kind == "indent" or match.string[match.end() : match.end() + 1] == " "
 
 
 def _comment(file: str, line: int, match: re.Match[str], start: int, others: str) -> Diagnostic:

@@ -13,6 +13,7 @@ from personasync.manifest.ids import QUOTES
 from personasync.manifest.layout import (
     LAYOUT_SLIPS,
     continued_text,
+    fields_of,
     is_field,
     owner_of,
     within_quotes,
@@ -46,7 +47,11 @@ TOO_DEEP: Final = (
 _WORD_KEY: Final = re.compile(r"\s*(?P<key>[\w.-]+)$")
 _HALVES: Final = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
 _HALF: Final = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
-_ASSIGNED: Final = re.compile(r"\s*(?P<key>[\w.-]+)\s*(?:=>?|→|;)\s*(?P<value>\S.*)$")
+_ASSIGNED: Final = re.compile(
+    r"\s*(?P<key>[\w.-]+)(?:\s*(?:=>?|→|;)|\s+[-–—]+>?(?=\s|$))\s*(?P<value>.*)$"
+)
+_STRAY: Final = re.compile(r"\s*[\w.-]+:(?P<stray>(?![>|])[^\w\s]+)\s*(?:#.*)?$")
+_OPEN_KEY: Final = re.compile(r"\s*(?P<key>[\w.-]+):\s*(?:#.*)?$")
 _JOINED: Final = re.compile(r"(?P<indent>\s*)(?P<key>[A-Za-z]\w*):(?P<value>[^\s/].*)$")
 
 
@@ -291,17 +296,14 @@ def _missing_colon(c: Complaint) -> Diagnostic | None:
     if "could not find expected ':'" not in c.problem:
         return None
     text = c.lines.get(c.context_line, "")
-    return _incomplete_entry(c, c.context_line, text) or c.at(
-        c.context_line,
-        c.context_column,
-        len(text.rstrip()) - c.context_column + 1,
-        "missing-colon",
-        "this line holds no key: there is no colon and space in it",
-    )
+    return _incomplete_entry(c, c.context_line, text) or _no_key_at_all(c, c.context_line)
 
 
 def _incomplete_entry(c: Complaint, number: int, text: str) -> Diagnostic | None:
     """A line such as ``name:Neon``, ``name Neon`` or ``neon``, where an entry belongs."""
+    if (stray := _STRAY.match(text)) is not None:
+        place = (number, stray.start("stray") + 1, len(stray["stray"]))
+        return c.at(*place, "stray-mark", f"{stray['stray']} follows the colon", "remove it")
     joined = _JOINED.match(text)
     if joined is not None:
         key, value = joined["key"], joined["value"].strip()
@@ -316,19 +318,49 @@ def _incomplete_entry(c: Complaint, number: int, text: str) -> Diagnostic | None
     stripped = text.strip()
     if ": " in text or stripped.endswith(":") or stripped[:1] in "-?\"'[{":
         return None
-    assigned = _ASSIGNED.match(text)
-    key, _, value = stripped.partition(" ")
-    if assigned is not None:
-        key, value = assigned["key"], assigned["value"]
-    elif value and not is_field(key) and (goes_on := continued_text(c, number)) is not None:
-        return goes_on
+    return _value_below(c, number, stripped) or _without_colon(c, number, stripped)
+
+
+def _value_below(c: Complaint, number: int, stripped: str) -> Diagnostic | None:
+    """Find a value that was broken off its key, and is not indented below it."""
+    above = c.line_above(number)
+    match = _OPEN_KEY.match(above[1]) if above is not None else None
+    if match is None or not is_field(match["key"]) or match["key"] in fields_of("manifest"):
+        return None
+    column = c.lines[number].index(stripped) + 1
+    message = f"this seems to be the value of {match['key']}, and stands on a line of its own"
+    hint = f"put it on the line above, after {match['key']}: and a space"
+    return c.at(number, column, len(stripped), "bad-indentation", message, hint)
+
+
+def _without_colon(c: Complaint, number: int, stripped: str) -> Diagnostic:
+    assigned = _ASSIGNED.match(stripped)
+    key, _, value = (
+        stripped.partition(" ") if assigned is None else assigned.group("key", 0, "value")
+    )
+    opens = _indent(c.lines.get(number + 1, "")) > _indent(c.lines[number])
+    if not is_field(key):
+        if (value or not opens) and (goes_on := continued_text(c, number)) is not None:
+            return goes_on
+        if re.fullmatch(r"[\w.-]+", key) is None or not (value or opens or assigned):
+            return _no_key_at_all(c, number)
+    column = c.lines[number].index(stripped) + 1
+    hint = f"write {cut(key)}: {cut(value.strip(), LONGEST_ADVICE)}".rstrip()
+    if is_field(key) and not value and not opens:
+        hint += " and its value"
+    message = "a colon is missing after the key"
+    return c.at(number, column, len(stripped), "missing-colon", message, hint)
+
+
+def _no_key_at_all(c: Complaint, number: int) -> Diagnostic:
+    text = c.lines.get(number, "")
     return c.at(
         number,
-        len(text) - len(text.lstrip()) + 1,
-        len(stripped),
+        _indent(text) + 1,
+        len(text.strip()),
         "missing-colon",
-        "a colon is missing after the key",
-        f"write {cut(key)}: {cut(value.strip(), LONGEST_ADVICE)}".rstrip(),
+        "this line holds no key: there is no colon and space in it",
+        "write # before it if it is a comment, or a key and a colon if it is a value",
     )
 
 
@@ -588,6 +620,10 @@ _IF_TEXT: Final = "quote it if it is meant as text"
 def _quote(c: Complaint, line: int, text: str, words: str = "quote it") -> str:
     """Return advice to quote a text, or better one where the field cannot be text like that."""
     return better_than_quotes(c.key(line), text) or f"{words}: {in_quotes(text)}"
+
+
+def _indent(text: str) -> int:
+    return len(text) - len(text.lstrip())
 
 
 def _spaces(count: int) -> str:

@@ -9,7 +9,6 @@ from typing import Final
 from personasync.manifest.load import load_manifest
 from personasync.model.diagnostics import Diagnostic, Place
 from personasync.model.errors import ManifestError
-from personasync.render.layout import display_width
 
 _AFTER_REPLACEMENT: Final = re.compile(
     r": the API counts.*| if you mean .*| without quotes| and the whole text on .*"
@@ -90,13 +89,12 @@ def _space(body: str, place: Place, words: str) -> str | None:
     return _put(body, place, " ")
 
 
-def _spaces(body: str, place: Place, words: str) -> str | None:
-    replaced = body[place.column - 1 : _end(body, place)]
-    return _put(body, place, " " * display_width(replaced))
-
-
 def _colon(body: str, place: Place, words: str) -> str | None:
     return _put(body, place, ": ")
+
+
+def _before(body: str, place: Place, words: str) -> str | None:
+    return words + body
 
 
 def _append(body: str, place: Place, words: str) -> str | None:
@@ -113,6 +111,8 @@ _CHANGES: Final[tuple[tuple[str, Callable[[str, Place, str], str | None]], ...]]
     (r"write (?:COUNT|its|the|each|a|it|something|spaces|keys|out|an)\b()", lambda *_: None),
     (r"write (?:<<:|# instead|\S.*: >- and)()", lambda *_: None),  # in several places
     (r"write (.+) itself, or", _put),
+    (r"write (# )before it if", _before),
+    (r"write \S+: and its value()", lambda *_: None),
     (r"write (#.*)", _put),
     (r"write (\S.*)", _put),
     (r"quote it: (.+\"):$", _put),
@@ -125,7 +125,6 @@ _CHANGES: Final[tuple[tuple[str, Callable[[str, Place, str], str | None]], ...]]
     (r"put the text on the next line, indented, or quote it: (.+)", _put_to_end),
     (r"did you mean (\w+)\?", _put),
     (r"replace it by a space()", _space),
-    (r"indent with ordinary spaces()", _spaces),
     (r"remove its indentation()", _indent),
     (r"indent (?:it|\w+) by (\d+) spaces?", _indent),
     (r"remove (?:it|the dash) and the space after it()", _remove_with_space),
