@@ -25,6 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Prepare what every test and every command that it starts inherits."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what has a "&"
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGQUIT") and signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     if not hasattr(config, "workerinput"):  # once, as an installation does, for thousands of runs
         compileall.compile_dir(Path(__file__).parents[1] / "personasync", quiet=2)
 
