@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from personasync.model.errors import NoStateError, StateError, StateWriteError
 from personasync.model.steps import Command, NextStep
@@ -54,6 +54,26 @@ _CONNECTION: Final = {
     "application_name": "personasync",
     "client_encoding": "utf8",
 }
+
+
+class Transactions(Protocol):
+    """What carries out transactions."""
+
+    def run(
+        self,
+        statements: str,
+        values: Mapping[str, object],
+        *,
+        seconds: float = ...,
+        begin: str = ...,
+    ) -> _Rows:
+        """Run statements as one transaction within a time, and return each one's rows.
+
+        Raises ``RefusedError``, or ``UnclearError`` where nobody knows whether it was done.
+        """
+
+    def close(self) -> None:
+        """Let go of the server; the next use reaches it anew."""
 
 
 class Database:
@@ -186,7 +206,7 @@ class PostgresLog:
     def __init__(
         self,
         location: Location,
-        database: Database,
+        database: Transactions,
         clock: Clock,
         *,
         holder: Callable[[], Holder],

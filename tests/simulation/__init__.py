@@ -1,0 +1,1 @@
+"""A world in a box: the real code, through days that nobody has thought of."""

@@ -1,0 +1,224 @@
+"""The box itself: time, processes that take turns, and chance, all from one seed.
+
+Every process is a set of greenlets in one thread. The code under test runs as it is; whatever
+it asks of its world (a write, a wait, a request) is a *step*: the world may do it, break it, kill
+the process before it or behind it, stop it for a while, or let somebody else go first. Nothing
+waits: the clock jumps to whoever comes next.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import random
+from collections.abc import Callable
+from typing import Any
+
+from greenlet import GreenletExit, getcurrent, greenlet
+
+TURNS_OF_A_STORY = 40_000
+"""A story of more turns than that will never end."""
+
+
+class Gone(BaseException):
+    """This process is dead: nothing that it still tries has any effect."""
+
+
+class NeverEndsError(AssertionError):
+    """A story that goes on and on."""
+
+
+class Process:
+    """A running program: it has its tasks, and dies with all of them."""
+
+    def __init__(self, name: str, machine: str) -> None:
+        self.name = name
+        self.machine = machine
+        self.number = 2 + sum(name.encode())
+        """What ``os.getpid`` says; another process may have had it before."""
+        self.dead = False
+        self.stopped_since = self.stopped_until = -math.inf
+        self.locks: set[Any] = set()
+        """What the operating system takes back from it when it ends."""
+        self.parents: list[Task] = []
+        """Who waits for its end."""
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class Task:
+    """One thread of a process."""
+
+    def __init__(self, process: Process, call: Callable[[], Any]) -> None:
+        self.process = process
+        self.ended = False
+        self.error: BaseException | None = None
+        self.turn = 0
+        """How often it has gone on: who was woken for an earlier turn is not woken again."""
+        self._call = call
+        self.green: greenlet = greenlet(self._run)
+
+    def has_ended(self) -> bool:
+        """Whether it has come to its end, be it a bad one."""
+        return self.ended
+
+    def _run(self) -> None:
+        try:
+            self._call()
+        except (Gone, GreenletExit):
+            pass
+        except BaseException as error:  # noqa: BLE001 - the story looks at it
+            self.error = error
+        self.ended = True
+
+
+class Kernel:
+    """Who goes when. ``tell`` hears the story, step by step."""
+
+    def __init__(self, seed: int, tell: Callable[[str], None] | None = None) -> None:
+        self.chance = random.Random(seed)
+        self.now = 0.0
+        self.steps = 0
+        self.kills = self.stops = 0
+        self.calm = False
+        """Whether nothing breaks any more: the good day at the end of a story."""
+        self.meddle: Callable[[Process, str], None] = lambda _process, _what: None
+        """What may happen to a process at a step of its."""
+        self._tell = tell
+        self._queue: list[tuple[float, int, Task, int]] = []
+        self._number = itertools.count()
+        self._turns = 0
+        self._current: Task | None = None
+        self._hub = getcurrent()
+        self._graves: list[Task] = []
+
+    # What processes do.
+
+    @property
+    def current(self) -> Task:
+        """The task that is running."""
+        assert self._current is not None, "this is done by a process"
+        return self._current
+
+    @property
+    def process(self) -> Process:
+        """The process that is running."""
+        return self.current.process
+
+    def processes(self, machine: str) -> list[Process]:
+        """Return the processes of a machine, in the order in which they began."""
+        return [p for p in dict.fromkeys(t.process for t in self._graves) if p.machine == machine]
+
+    def start(self, process: Process, call: Callable[[], Any]) -> Task:
+        """Give a process one more thread."""
+        task = Task(process, call)
+        self._graves.append(task)
+        self.wake(task)
+        return task
+
+    def step(self, what: str, seconds: float = 0.0) -> None:
+        """Do a step that takes a while; whatever happens to the process happens around it."""
+        self.check_alive()
+        process = self.process
+        self.steps += 1
+        if self._tell:
+            self.say(f"{process}: {what}")
+        self.meddle(process, what)
+        self.sleep(seconds)
+
+    def check_alive(self) -> None:
+        """Raise ``Gone`` in a process that is dead."""
+        if self.process.dead:
+            raise Gone
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, and let others go on."""
+        self.wake(self.current, seconds)
+        self.pause()
+
+    def pause(self) -> None:
+        """Wait until somebody wakes this task."""
+        task = self.current
+        self._current = None
+        self._hub.switch()
+        self._current = task
+        if task.process.dead:
+            raise Gone
+
+    def wake(self, task: Task, seconds: float = 0.0) -> None:
+        """Let a task go on in a while, unless it has gone on by then."""
+        moment = (self.now + seconds, next(self._number), task, task.turn)
+        heapq.heappush(self._queue, moment)
+
+    # What befalls them.
+
+    def kill(self, process: Process) -> None:
+        """End a process at once; what is its own goes with it. May not return."""
+        if process.dead:
+            return
+        process.dead = True
+        self.kills += 1
+        self.say(f"{process} is killed")
+        self.bury(process)
+        if self._current is not None and self._current.process is process:
+            raise Gone
+
+    def bury(self, process: Process) -> None:
+        """Take back what a process had of the operating system."""
+        process.dead = True
+        for lock in tuple(process.locks):
+            lock.owner_died(process)
+        process.locks.clear()
+        for task in process.parents:
+            self.wake(task)
+
+    def wait_for(self, process: Process) -> None:
+        """Wait until a process has ended."""
+        process.parents.append(self.current)
+        if not process.dead:
+            self.pause()
+
+    def stop(self, process: Process, seconds: float) -> None:
+        """Let a process stand still for a while, as SIGSTOP or a sleeping machine does."""
+        process.stopped_since = self.now
+        process.stopped_until = max(process.stopped_until, self.now + seconds)
+        self.stops += 1
+        self.say(f"{process} stands still for {seconds:.1f} s")
+
+    def say(self, words: str) -> None:
+        """Add to the story."""
+        if self._tell:
+            self._tell(f"{self.now:10.3f}  {words}")
+
+    # The loop.
+
+    def run(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Let everybody have their turns until nothing is left to do."""
+        while self._queue and not until():
+            when, number, task, turn = heapq.heappop(self._queue)
+            if task.ended or task.process.dead or task.turn != turn:
+                continue
+            if task.process.stopped_until > when:
+                heapq.heappush(self._queue, (task.process.stopped_until, number, task, turn))
+                continue
+            self.now = max(self.now, when)
+            self._turns += 1
+            if self._turns > TURNS_OF_A_STORY:
+                raise NeverEndsError(f"{task.process} is still at it")
+            task.turn += 1
+            self._current = task
+            task.green.switch()
+            self._current = None
+
+    def close(self) -> None:
+        """Let go of what is still waiting; nothing that it does has any effect."""
+        for task in self._graves:
+            task.process.dead = True
+        for task in self._graves:
+            while task.green and not task.green.dead:
+                self._current = task
+                task.green.throw(GreenletExit)
+                self._current = None
+        self._graves.clear()

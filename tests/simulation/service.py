@@ -1,0 +1,151 @@
+"""The API as it is on a bad day: once per audio, whatever becomes of the answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from personasync.api.classify import classify
+from personasync.model.outcome import NotSent, Outcome, Unclear
+from personasync.model.persona import PersonaRequest
+from tests.simulation.kernel import Kernel, Process
+from tests.simulation.threads import Waiters
+
+READ_TIMEOUT = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """How likely each kind of trouble is, and what a second question is answered."""
+
+    repeat: str = "conflict"
+    unreachable: float = 0.0
+    lost: float = 0.0
+    slow: float = 0.0
+    gateway: float = 0.0
+    throttled: float = 0.0
+    broken: float = 0.0
+    cut: float = 0.0
+    refusing: float = 0.0
+    """The share of audios that the API refuses, always."""
+
+
+@dataclass(slots=True)
+class Service:
+    """What the service has made; ``asked`` are the arrivals of each process, in time."""
+
+    kernel: Kernel
+    weather: Weather
+    made: dict[str, str] = field(default_factory=dict)
+    asked: dict[Process, list[float]] = field(default_factory=dict)
+    delivered: dict[str, Process] = field(default_factory=dict)
+    """Each ID whose answer a run had in its hands, whole."""
+    left: set[Process] = field(default_factory=set)
+    """Whose run has ended: one that was told twice to leave waits for no answer any more."""
+    on_send: Callable[[Process, str], None] = lambda _process, _audio: None
+    on_arrival: Callable[[Process], None] = lambda _process: None
+
+    def answer(self, request: PersonaRequest) -> tuple[int, bytes]:
+        """Handle a request that has arrived: an HTTP status and a body."""
+        audio = request.audio_id
+        weather, chance = self.weather_now(), self.kernel.chance
+        if chance.random() < weather.throttled:
+            return 429, _body(429, "too many requests")
+        if chance.random() < weather.broken:
+            return 500, _body(500, "something went wrong")
+        if self.refuses(audio):
+            return 200, _body(422, "a parameter is wrong")
+        if audio in self.made:
+            again = {"personaId": self.made[audio]}
+            if weather.repeat == "same":
+                return 200, _body(200, "success", again)
+            known = again if weather.repeat == "conflict with ID" else None
+            return 409, _body(409, "a persona exists already", known)
+        self.made[audio] = f"persona-{len(self.made)}-of-{audio}"
+        self.kernel.say(f"the API makes {self.made[audio]}")
+        return 200, _body(200, "success", {"personaId": self.made[audio], "name": request.name})
+
+    def refuses(self, audio: str) -> bool:
+        """Whether an audio is one of those that the API never takes."""
+        return int(audio.rpartition("-")[2]) % 10 < self.weather.refusing * 10
+
+    def weather_now(self) -> Weather:
+        """Return what may go wrong at this moment."""
+        return Weather(self.weather.repeat) if self.kernel.calm else self.weather
+
+
+class SimulatedClient:
+    """One request, one outcome, over a network that may do anything.
+
+    What is under way is under way in the ether: it does not stand still with the process.
+    """
+
+    def __init__(self, service: Service, ether: Process) -> None:
+        self._service = service
+        self._kernel = service.kernel
+        self._ether = ether
+
+    def create(self, request: PersonaRequest) -> Outcome:
+        """Ask once."""
+        kernel, process, audio = self._kernel, self._kernel.process, request.audio_id
+        if kernel.chance.random() < self._service.weather_now().unreachable:
+            kernel.step(f"cannot reach the API for {audio}", 0.1)
+            return NotSent("the connection was refused")
+        kernel.check_alive()  # the code under test may have caught its own end
+        self._service.on_send(process, audio)
+        arrived: list[tuple[int, bytes] | None] = []
+        here = Waiters(kernel)
+
+        def travel() -> None:
+            arrived.append(self._journey(process, request))
+            here.wake()
+
+        kernel.start(self._ether, travel)
+        kernel.step(f"ask for {audio}")
+        if not arrived:
+            here.wait(READ_TIMEOUT)  # what is there when the time is over is read all the same
+        reply = arrived[0] if arrived else None
+        if reply is None:
+            return Unclear("no whole answer")
+        kernel.step(f"answer {reply[0]} for {audio}")
+        made = self._service.made.get(audio)
+        if process not in self._service.left and made and f'"{made}"'.encode() in reply[1]:
+            self._service.delivered[made] = process
+        return classify(_on_the_wire(*reply))
+
+    def _journey(self, process: Process, request: PersonaRequest) -> tuple[int, bytes] | None:
+        kernel, chance, weather = self._kernel, self._kernel.chance, self._service.weather_now()
+        kernel.sleep(chance.uniform(0.01, 0.05))
+        if chance.random() < weather.gateway:
+            kernel.start(self._ether, lambda: self._later(request))
+            kernel.sleep(chance.choice([0.1, 5.0]))
+            return chance.choice([502, 504, 408, 499]), b"<html>the gateway has no answer</html>"
+        if chance.random() < weather.lost / 2:
+            kernel.sleep(chance.choice([0.0, READ_TIMEOUT]))
+            return None
+        self._service.asked.setdefault(process, []).append(kernel.now)
+        self._service.on_arrival(process)
+        status, body = self._service.answer(request)
+        slow = chance.random() < weather.slow
+        kernel.sleep(chance.uniform(1.0, 90.0) if slow else chance.uniform(0.01, 0.2))
+        if chance.random() < weather.lost / 2:
+            return None
+        if chance.random() < weather.cut:
+            body = body[: chance.randrange(len(body))]
+        return status, body
+
+    def _later(self, request: PersonaRequest) -> None:
+        self._kernel.sleep(self._kernel.chance.uniform(0.0, 20.0))
+        self._service.answer(request)
+
+
+def _on_the_wire(status: int, body: bytes) -> bytes:
+    """Return an answer as a socket hands it over; one that was cut says how long it would be."""
+    head = f"HTTP/1.1 {status} \r\nContent-Type: application/json\r\n"
+    length = "" if body.endswith((b"}", b">")) else f"Content-Length: {len(body) + 1}\r\n"
+    return f"{head}{length}\r\n".encode() + body
+
+
+def _body(code: int, message: str, data: dict[str, str] | None = None) -> bytes:
+    return json.dumps({"code": code, "msg": message, "data": data}).encode()

@@ -1,0 +1,488 @@
+"""A seed is a story: who is there, what they do, what befalls them, and what must hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from personasync.engine import ApplyOptions, apply
+from personasync.engine.events import Account, Event, EventKind, Result
+from personasync.model.diagnostics import Place
+from personasync.model.errors import PersonasyncError
+from personasync.model.persona import Manifest, Persona, PersonaRequest
+from personasync.model.units import Rate
+from personasync.plan.compute import compute_plan
+from personasync.state.background import SystemClock, beating
+from personasync.state.entry import Header
+from personasync.state.file import FileStateLog
+from personasync.state.locations import shared_location
+from personasync.state.log import Holder, StateLog
+from personasync.state.postgres import PostgresLog
+from personasync.state.segments import SegmentLog, begin
+from personasync.state.shared import SharedLog
+from tests.simulation.box import Box, Machine
+from tests.simulation.kernel import Kernel, Process
+from tests.simulation.rows import SimulatedDatabase, Tables
+from tests.simulation.service import Service, SimulatedClient, Weather
+from tests.simulation.store import SimulatedBucket, Store
+
+API: Final = "https://api.example"
+PLACE: Final = "s3://bucket/personas"
+DATABASE: Final = shared_location("postgresql://database.example/personas")
+RATE: Final = Rate(4, 10.0)
+LOCK_TIMEOUTS: Final = (0.0, 5.0, 90.0, 90.0)
+"""Seconds; only the longest outlives a lease."""
+
+TROUBLES: Final = (
+    *("kills", "stops", "signals", "store", "network", "service", "disk", "people", "clocks"),
+    *("power", "locks"),
+)
+KINDS: Final = ("file", "objects", "rows")
+"""A file, an object store, PostgreSQL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What a seed stands for; a smaller one is told from the same seed with less in it.
+
+    ``kind`` is where the state lives. Several machines share one that lives in a store; beside a
+    file, they are several jobs of one machine.
+    """
+
+    seed: int
+    personas: int
+    machines: int
+    applies: int
+    kind: str
+    troubles: frozenset[str]
+    repeat: str
+
+    @classmethod
+    def of(cls, seed: int) -> Story:
+        """Return the whole story of a seed."""
+        chance = Kernel(seed).chance
+        return cls(
+            seed,
+            personas=chance.randint(1, 4),
+            machines=chance.choice([1, 1, 2, 2, 3]),
+            applies=chance.randint(1, 3),
+            kind=chance.choice(KINDS),
+            troubles=frozenset(t for t in TROUBLES if chance.random() < 0.5),
+            repeat=chance.choice(["conflict", "conflict", "same", "conflict with ID"]),
+        )
+
+
+class BrokenRuleError(AssertionError):
+    """What must always hold did not."""
+
+
+@dataclass(slots=True)
+class Told:
+    """What came of a story: figures for the account of a night."""
+
+    story: Story
+    steps: int = 0
+    kills: int = 0
+    stops: int = 0
+    ids: int = 0
+    seconds: float = 0.0
+    lines: list[str] = field(default_factory=list)
+
+
+def play(story: Story, *, told: Callable[[str], None] | None = None) -> Told:
+    """Play a story to its end. Raises ``BrokenRuleError`` where a rule is broken."""
+    return _Play(story, told).play()
+
+
+class _Play:
+    def __init__(self, story: Story, told: Callable[[str], None] | None) -> None:
+        self.story = story
+        self.kernel = Kernel(story.seed + 1, told)
+        chance = self.kernel.chance
+        clocks = "clocks" in story.troubles
+        self.machines = {
+            f"m{number}": Machine(
+                f"m{number}",
+                drift=chance.uniform(0.9995, 1.0005) if clocks else 1.0,
+                ahead=chance.choice([-86400.0, 0.0, 86400.0]) if clocks else 0.0,
+            )
+            for number in range(1 if story.kind == "file" else story.machines)
+        }
+        self.machines["ether"] = Machine("ether")
+        self.box = Box(self.kernel, self.machines)
+        self.ether = Process("ether", "ether")
+        trouble = 0.15 if "store" in story.troubles else 0.0
+        self.store: Store | Tables = (
+            Tables(self.kernel, trouble) if story.kind == "rows" else Store(trouble)
+        )
+        self.service = Service(self.kernel, self._weather())
+        self.service.on_send = self._asks
+        self.service.on_arrival = self._arrives
+        self.runs: dict[Process, str] = {}
+        self.began: dict[Process, float] = {}
+        self.shown: set[str] = set()
+        self.told_only: set[str] = set()
+        """IDs that a run could keep nowhere, and showed."""
+        self.destroyed: set[str] = set()
+        """IDs of which somebody destroyed the last copy."""
+        self.ended: list[tuple[Process, int, Account | None]] = []
+        self.broken: str | None = None
+        self.disturbed: set[Process] = set()
+        self.in_flight: set[tuple[Process, str]] = set()
+        self.kernel.meddle = self._meddle
+
+    def _weather(self) -> Weather:
+        network, service = "network" in self.story.troubles, "service" in self.story.troubles
+        return Weather(
+            self.story.repeat,
+            unreachable=0.1 * network,
+            lost=0.1 * network,
+            slow=0.2 * network,
+            cut=0.05 * network,
+            gateway=0.1 * network,
+            throttled=0.1 * service,
+            broken=0.1 * service,
+            refusing=0.2 * service,
+        )
+
+    # The cast.
+
+    def play(self) -> Told:
+        kernel, story = self.kernel, self.story
+        with self.box.closed():
+            try:
+                if story.kind != "file":
+                    kernel.start(Process("begin", "ether"), self._begin_state)
+                    self._run()
+                for number, machine in enumerate(self._jobs()):
+                    cron = Process(f"{machine}/cron-{number}", machine)
+                    kernel.start(cron, partial(self._cron, machine, number))
+                if "people" in story.troubles and story.kind == "file":
+                    kernel.start(Process("somebody", "ether"), self._somebody)
+                self._run()
+                self._good_day()
+            finally:
+                kernel.close()
+        return Told(
+            story, kernel.steps, kernel.kills, kernel.stops, len(self.service.made), kernel.now
+        )
+
+    def _jobs(self) -> Iterator[str]:
+        """Name the machine of each job that applies."""
+        for number in range(self.story.machines):
+            yield "m0" if self.story.kind == "file" else f"m{number}"
+
+    def _begin_state(self) -> None:
+        header = Header("lineage", API)
+        if isinstance(self.store, Tables):
+            self.store.header = header
+        else:
+            bucket = SimulatedBucket(self.kernel, Store(objects=self.store.objects), self.ether)
+            begin(bucket, SystemClock(), PLACE, header)
+
+    def _cron(self, machine: str, job: int) -> None:
+        """Apply again and again, as a job does."""
+        for number in range(self.story.applies):
+            process = Process(f"{machine}/apply-{job}-{number}", machine)
+            self.kernel.start(process, partial(self._main, process))
+            self.kernel.wait_for(process)
+            self.kernel.sleep(self.kernel.chance.choice([0.0, 1.0, 30.0]))
+
+    def _good_day(self) -> None:
+        """All is well: a few more applies, then everything must be known."""
+        self.kernel.calm = True
+        self.kernel.say("from here on all is well")
+        for machine in self.machines:
+            if machine != "ether":
+                for number in range(2):
+                    process = Process(f"{machine}/good-{number}", machine)
+                    task = self.kernel.start(process, partial(self._main, process))
+                    self._run(task.has_ended)
+                    if task.error is not None:
+                        raise task.error
+        looked: list[set[str]] = []
+        for machine in self.machines:
+            if machine != "ether":
+                reader = Process(f"{machine}/reader", machine)
+                task = self.kernel.start(reader, lambda: looked.append(self._known()))
+                self._run(task.has_ended)
+                if task.error is not None:
+                    raise task.error
+        known = set().union(*looked)
+        must = {
+            persona_id
+            for persona_id, process in self.service.delivered.items()
+            if not process.dead or process in self.finished
+        }
+        lost = (must | self.shown) - known - self.told_only - self.destroyed
+        if lost:
+            raise BrokenRuleError(f"IDs are lost: {sorted(lost)}")
+
+    @property
+    def finished(self) -> set[Process]:
+        return {process for process, _code, _account in self.ended}
+
+    def _known(self) -> set[str]:
+        contents = self._log().read()
+        ids = {entry.persona_id for entry in contents.entries if entry.persona_id}
+        for entry in contents.entries:
+            ids |= set(entry.answer.shown_ids if entry.answer else ())
+        return ids
+
+    # A run of the tool.
+
+    def _main(self, process: Process) -> None:
+        code, account = 0, None
+        try:
+            account = self._apply(process)
+            code = account.exit_code
+        except PersonasyncError as error:
+            code = error.exit_code
+            self.kernel.say(f"{process} ends: {error.message}")
+        self.kernel.say(f"{process} exits {code}")
+        self.ended.append((process, code, account))
+        if account is not None:
+            self._check_account(process, account)
+        self.kernel.bury(process)
+
+    def _apply(self, process: Process) -> Account:
+        log = self._log()
+        patience = (
+            LOCK_TIMEOUTS[-1] if self.kernel.calm else self.kernel.chance.choice(LOCK_TIMEOUTS)
+        )
+        with log.lock(timeout=patience):
+            self.began[process] = self.kernel.now
+            plan = compute_plan(self.manifest, log.read().fold())
+            account = apply(
+                plan,
+                log=log,
+                api=SimulatedClient(self.service, self.ether),
+                options=ApplyOptions(
+                    parallelism=self.kernel.chance.randint(1, 4), rate=RATE, handle_signals=True
+                ),
+                listener=lambda event: self._hear(process, event),
+            )
+            if account.complete and plan.applicable:
+                log.compact()
+        return account
+
+    def _patience(self) -> float:
+        return LOCK_TIMEOUTS[-1] if self.kernel.calm else self.kernel.chance.choice(LOCK_TIMEOUTS)
+
+    def _log(self) -> StateLog:
+        process = self.kernel.process
+        if self.story.kind == "file":
+            return FileStateLog(Path(self.machines[process.machine].state), api=API)
+        holder = Holder("somebody", process.machine, 1, process.name, "")
+        beside = partial(beating, every=15.0)
+        if isinstance(self.store, Tables):
+            database = SimulatedDatabase(self.store, self.ether)
+            rows = PostgresLog(
+                DATABASE, database, SystemClock(), holder=lambda: holder, beating=beside
+            )
+            return SharedLog(rows, api=API)
+        bucket = SimulatedBucket(self.kernel, self.store, self.ether)
+        segments = SegmentLog(bucket, SystemClock(), PLACE, holder=lambda: holder, beating=beside)
+        return SharedLog(segments, api=API)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the team wants."""
+        return Manifest(
+            tuple(
+                Persona(
+                    f"persona-{number}",
+                    PersonaRequest("task", f"audio-{number}", f"Persona {number}", "A voice"),
+                    Place("personas.yaml", number, 1),
+                )
+                for number in range(self.story.personas)
+            )
+        )
+
+    # What befalls a run.
+
+    def _meddle(self, process: Process, what: str) -> None:
+        if self.kernel.calm or process.machine == "ether" or "/cron" in process.name:
+            return
+        troubles, chance = self.story.troubles, self.kernel.chance
+        luck = chance.random()
+        if "kills" in troubles and luck < 0.01:
+            self.kernel.kill(process)
+        elif "power" in troubles and luck < 0.013:
+            self.kernel.say(f"the power of {process.machine} goes")
+            self.machines[process.machine].disk.power_cut()
+            for other in self.kernel.processes(process.machine):
+                if other is not process and "/cron" not in other.name:
+                    self.kernel.kill(other)
+            self.kernel.kill(process)
+        elif "stops" in troubles and luck < (0.1 if what.startswith("answer") else 0.02):
+            self.disturbed.add(process)
+            self.kernel.stop(process, chance.choice([1.0, 50.0, 130.0]))
+        elif "signals" in troubles and luck < 0.025:
+            self.box.signal(process, chance.choice([2, 15]))
+        elif "disk" in troubles and luck < 0.035:
+            disk = self.machines[process.machine].disk
+            disk.full = chance.random() < 0.3
+            disk.failing = chance.choice([0.0, 0.0, 0.1])
+
+    def _somebody(self) -> None:
+        """Somebody does to the state what people do every day."""
+        machine = self.machines["m0"]
+        kept: list[bytes] = []
+        for _ in range(6):
+            self.kernel.sleep(self.kernel.chance.uniform(0.0, 20.0))
+            held = self._lock_holder(machine)
+            data = machine.disk.read(machine.state)
+            if held or data is None:
+                continue  # people meddle between runs here; during a run is tests/crash's
+            kept.append(data)
+            match self.kernel.chance.choice(["restore", "merge", "delete", "blank", "look"]):
+                case "restore":
+                    self._put(machine, "restores an older state", self.kernel.chance.choice(kept))
+                case "merge":
+                    other = self.kernel.chance.choice(kept)
+                    lines = data.splitlines(keepends=True)
+                    lines += [x for x in other.splitlines(keepends=True) if x not in lines]
+                    self._put(machine, "merges an older state in", b"".join(lines))
+                case "delete":
+                    self._put(machine, "deletes the state", None)
+                case "blank":
+                    self._put(machine, "adds a blank line", data + b"\n")
+                case _:
+                    pass
+
+    def _put(self, machine: Machine, what: str, data: bytes | None) -> None:
+        self.kernel.say(f"somebody {what}")
+        before = self._ids_on(machine)
+        if data is None:
+            machine.disk.remove(machine.state)
+        else:
+            machine.disk.write(machine.state, data)
+        gone = before - self._ids_on(machine)
+        if gone:  # no other file had them: they are nowhere but in that person's memory
+            self.kernel.say(f"with it go {sorted(gone)}")
+            self.destroyed |= gone
+
+    def _ids_on(self, machine: Machine) -> set[str]:
+        files = machine.disk.names.items()
+        texts = [bytes(node.data) for name, node in files if not name.endswith(".tmp")]
+        return {i for i in self.service.made.values() if any(i.encode() in t for t in texts)}
+
+    @staticmethod
+    def _lock_holder(machine: Machine) -> object:
+        node = machine.disk.names.get(f"{machine.state}.lock")
+        return node.holder if node else None
+
+    # The rules.
+
+    def _break(self, words: str) -> None:
+        """A rule is broken: the code under test must not get to catch that."""
+        self.kernel.say(f"BROKEN: {words}")
+        self.broken = self.broken or words
+
+    def _run(self, until: Callable[[], bool] = lambda: False) -> None:
+        self.kernel.run(lambda: bool(self.broken) or until())
+        if self.broken:
+            raise BrokenRuleError(self.broken)
+
+    def _arrives(self, process: Process) -> None:
+        """A request has arrived at the API."""
+        if process in self.disturbed:
+            return  # it stood still between its look at the rate and the request
+        since = self.kernel.now - RATE.seconds
+        if sum(when > since for when in self.service.asked[process]) > RATE.count:
+            self._break(f"{process} asks faster than the rate")
+
+    def _asks(self, process: Process, audio: str) -> None:
+        """A request leaves."""
+        texts = self._durable(process.machine)
+        run = self.runs.get(process, "no run")
+        if not any(_pending(text, audio, run) for text in texts):
+            self._break(f"{process} asks for {audio}, and no pending is on disk")
+        # Who stood still between its look at the lease and this is excused: nothing can close that.
+        excused = process.stopped_since >= self.box.decided[(process, audio)]
+        if not excused and any(_says_id(text, audio) for text in self._readable(process)):
+            self._break(f"{process} asks for {audio}, whose ID is known")
+
+    def _readable(self, process: Process) -> list[bytes]:
+        """Return what a run could know: who is fenced may rescue after it has read."""
+        if self.story.kind == "file":
+            files = self.machines[process.machine].disk.names.items()
+            return [bytes(node.data) for name, node in files if not name.endswith(".tmp")]
+        return self.store.readable(self.began.get(process, 0.0))
+
+    def _durable(self, machine: str) -> list[bytes]:
+        if self.story.kind != "file":
+            return self.store.durable()
+        disk = self.machines[machine].disk
+        files = disk.durable_names.items()
+        return [node.durable for name, node in files if not name.endswith(".tmp")]
+
+    def _hear(self, process: Process, event: Event) -> None:
+        self.kernel.step(f"shows {event.kind} {event.key or ''}")
+        if event.kind is EventKind.RUN_START:
+            self.runs[process] = event.run
+        if event.kind is EventKind.RUN_END:
+            self.service.left.add(process)
+        if event.persona_id is None:
+            return
+        if event.rescued == "":
+            self.told_only.add(event.persona_id)
+            return
+        self.shown.add(event.persona_id)
+        quoted = f'"{event.persona_id}"'.encode()
+        places = self._durable(process.machine)
+        places += [n.durable for n in self.machines[process.machine].disk.names.values()]
+        if not any(quoted in text for text in places):
+            self._break(f"{event.persona_id} is shown before it is durable")
+
+    def _check_account(self, process: Process, account: Account) -> None:
+        for row in account.results:
+            made = self.service.made.get(row.action.audio_id)
+            match row.result:
+                case Result.CREATED if row.entry and row.entry.persona_id != made:
+                    self._break(f"the account says {row.entry.persona_id}, not {made}")
+                case Result.FAILED if made and process not in self.disturbed:
+                    self._break(f"the account says that {row.action.key} failed")
+                case _:
+                    pass
+        right = {128 + account.signal} if account.signal else {0} if account.complete else {1, 3}
+        if account.exit_code not in right:
+            self._break(f"exit {account.exit_code}, complete: {account.complete}")
+
+
+def _pending(text: bytes, audio: str, run: str) -> bool:
+    lines = (line for line in text.splitlines() if f'"{audio}"'.encode() in line)
+    return any(b'"pending"' in line and f'"{run}"'.encode() in line for line in lines)
+
+
+_ID: Final = re.compile(rb'"personaId":"')
+
+
+def _says_id(text: bytes, audio: str) -> bool:
+    lines = (line for line in text.splitlines() if f'"{audio}"'.encode() in line)
+    return any(_ID.search(line.partition(b'"answer"')[0]) for line in lines)
+
+
+def shrink(story: Story, breaks: Callable[[Story], bool]) -> Story:
+    """Return a smaller story of the same seed that breaks a rule as well."""
+    smaller = True
+    while smaller:
+        smaller = False
+        for less in _less(story):
+            if breaks(less):
+                story, smaller = less, True
+                break
+    return story
+
+
+def _less(story: Story) -> Iterator[Story]:
+    for trouble in sorted(story.troubles):
+        yield replace(story, troubles=story.troubles - {trouble})
+    for name, least in (("machines", 1), ("applies", 1), ("personas", 1)):
+        if getattr(story, name) > least:
+            yield replace(story, **{name: getattr(story, name) - 1})

@@ -1,0 +1,275 @@
+"""Wrong variants of the code, which the box must find: else the box must be mended.
+
+Each is a mistake that somebody could make, put in by the test alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any, Final
+from unittest import mock
+
+from personasync.engine import conductor
+from personasync.engine.attempt import Attempt
+from personasync.engine.conductor import Conductor
+from personasync.engine.schedule import Schedule, Window
+from personasync.model.outcome import Conflict, Created, NotSent, Outcome, Unclear
+from personasync.state import lease, postgres, shared
+from personasync.state.appender import Appender
+from personasync.state.bucket import ConflictError
+from personasync.state.entry import Entry, Status
+from personasync.state.file import FileStateLog
+from personasync.state.lease import LeaseHold
+from personasync.state.postgres import PostgresLog
+from personasync.state.segments import SegmentLog
+from personasync.state.state_file import StateFile
+from tests.simulation import rows
+from tests.simulation.rows import Tables
+
+folding = sys.modules["personasync.state.fold"]
+
+Variant = Callable[[ExitStack], None]
+
+
+def _instead(stack: ExitStack, where: Any, name: str, what: Any) -> None:
+    stack.enter_context(mock.patch.object(where, name, what))
+
+
+def say_before_it_is_synced(stack: ExitStack) -> None:
+    record = Conductor._record
+
+    def eager(self: Any) -> None:
+        for _attempt, step in self._steps:
+            if step.event is not None:
+                self._tell(step.event)
+        record(self)
+
+    _instead(stack, Conductor, "_record", eager)
+
+
+def send_before_pending_is_durable(stack: ExitStack) -> None:
+    append = Conductor._append
+
+    def lazy(self: Any, entries: Iterable[Entry]) -> None:
+        append(self, [entry for entry in entries if entry.status is not Status.PENDING])
+
+    _instead(stack, Conductor, "_append", lazy)
+
+
+def never_sync(stack: ExitStack) -> None:
+    append = Appender.append
+
+    def unsynced(self: Any, data: bytes) -> None:
+        with mock.patch.object(os, "fsync", return_value=None):
+            append(self, data)
+
+    _instead(stack, Appender, "append", unsynced)
+
+
+def exists_already_is_anothers(stack: ExitStack) -> None:
+    def hasty(self: Any, name: str, data: bytes, _seconds: float) -> bool:
+        try:
+            self._bucket.create(name, data)
+        except ConflictError:
+            return False
+        return True
+
+    _instead(stack, SegmentLog, "_settle", hasty)
+
+
+def exists_already_is_ours(stack: ExitStack) -> None:
+    settle = SegmentLog._settle
+
+    def trusting(self: Any, name: str, data: bytes, seconds: float) -> bool:
+        try:
+            self._bucket.create(name, data)
+        except ConflictError:
+            return True
+        except Exception:  # noqa: BLE001 - only the conflict is misunderstood
+            return settle(self, name, data, seconds)
+        return True
+
+    _instead(stack, SegmentLog, "_settle", trusting)
+
+
+def no_fence(stack: ExitStack) -> None:
+    begin = SegmentLog._begin_writing
+
+    def open_gate(self: Any, reading: Any) -> None:
+        with mock.patch.object(SegmentLog, "_append", return_value=True):
+            begin(self, reading)
+
+    _instead(stack, SegmentLog, "_begin_writing", open_gate)
+    settle = SegmentLog._settle
+
+    def overwrite(self: Any, name: str, data: bytes, seconds: float) -> bool:
+        if name.startswith("log/"):
+            self._bucket._store.objects[name] = data
+            return True
+        return settle(self, name, data, seconds)
+
+    _instead(stack, SegmentLog, "_settle", overwrite)
+
+
+def a_listing_is_the_end(stack: ExitStack) -> None:
+    read_on = SegmentLog._read_on
+
+    def believe(self: Any, reading: Any, listed: int, **options: bool) -> None:
+        read_on(self, reading, listed, **{**options, "look": False})
+
+    _instead(stack, SegmentLog, "_read_on", believe)
+
+
+def the_lease_is_not_looked_at(stack: ExitStack) -> None:
+    _instead(stack, SegmentLog, "confirm", lambda _self: None)
+    _instead(stack, shared.SharedLog, "confirm", lambda _self: None)
+
+
+def the_lease_is_taken_at_once(stack: ExitStack) -> None:
+    _instead(stack, lease, "SECONDS", 3.0)
+
+
+def no_fence_of_rows(stack: ExitStack) -> None:
+    def whoever(answer: Callable[..., Any]) -> Callable[..., Any]:
+        def at_once(self: Any, values: Any) -> Any:
+            return answer(self, {**values, "epoch": self.epoch, "expected": len(self.log)})
+
+        return at_once
+
+    open_gates = {postgres._APPEND: whoever(Tables.append), postgres._RENEW: whoever(Tables.renew)}
+    for statement, answer in open_gates.items():
+        answer.__name__ = "whoever"
+        stack.enter_context(mock.patch.dict(rows._ANSWERS, {statement: answer}))
+
+
+def nothing_asks_whether_rows_were_added(stack: ExitStack) -> None:
+    run = PostgresLog._run
+
+    def believe(self: Any, statement: str, **values: Any) -> Any:
+        found = run(self, statement, **values)
+        return [[(1,)], found[1]] if statement == postgres._APPEND else found
+
+    _instead(stack, PostgresLog, "_run", believe)
+
+
+def _everywhere(stack: ExitStack, name: str, what: Any) -> None:
+    """Put something in place of a function in each module that has taken it in."""
+    real = getattr(folding, name)
+    for module in [m for n, m in sys.modules.items() if n.startswith("personasync.")]:
+        if getattr(module, name, None) is real:
+            _instead(stack, module, name, what)
+
+
+def no_rescue(stack: ExitStack) -> None:
+    _instead(stack, conductor, "rescue", lambda _log, _entries: "somewhere")
+
+
+def a_rescue_is_removed_before_it_is_taken_in(stack: ExitStack) -> None:
+    _instead(stack, SegmentLog, "_rescued", lambda _self, _reading: [])
+
+
+def pending_hides_an_id(stack: ExitStack) -> None:
+    def last_wins(entries: Iterable[Entry]) -> dict[str, Entry]:
+        return {entry.audio_id: entry for entry in entries}
+
+    _everywhere(stack, "fold", last_wins)
+
+
+def the_backup_is_not_read(stack: ExitStack) -> None:
+    _instead(stack, StateFile, "_read_backup", lambda *_args: None)
+
+
+def compaction_drops_a_line(stack: ExitStack) -> None:
+    compacted = folding.compacted
+    _instead(stack, StateFile, "_read_backup", lambda *_args: None)
+    _everywhere(stack, "compacted", lambda entries: compacted(entries)[:-1])
+
+
+def the_rate_counts_nothing(stack: ExitStack) -> None:
+    _instead(stack, Window, "room", lambda _self, _now: 1)
+
+
+def a_slot_is_free_when_the_answer_comes(stack: ExitStack) -> None:
+    def free(self: Any, slot: Any, now: float) -> None:
+        slot.expires = now
+
+    _instead(stack, Schedule, "answered", free)
+
+
+def an_unclear_answer_is_a_failure(stack: ExitStack) -> None:
+    heard = Attempt.heard
+
+    def forget(self: Any, outcome: Outcome) -> None:
+        heard(self, outcome)
+        self._maybe_made = False
+
+    def failed(self: Any, outcome: Outcome, at: str) -> Any:
+        return settle(self, NotSent("?") if isinstance(outcome, Unclear) else outcome, at)
+
+    settle = Attempt.settle
+    _instead(stack, Attempt, "heard", forget)
+    _instead(stack, Attempt, "settle", failed)
+
+
+def the_id_of_a_conflict_is_dropped(stack: ExitStack) -> None:
+    heard, settle = Attempt.heard, Attempt.settle
+
+    def without(outcome: Outcome) -> Outcome:
+        dropped = isinstance(outcome, Created) and outcome.from_conflict
+        return Conflict(409, "it exists") if dropped else outcome
+
+    _instead(stack, Attempt, "heard", lambda self, outcome: heard(self, without(outcome)))
+    _instead(stack, Attempt, "settle", lambda self, outcome, at: settle(self, without(outcome), at))
+
+
+def answers_are_not_kept(stack: ExitStack) -> None:
+    entry = Attempt._entry
+
+    def blank(self: Any, *args: Any, **fields: Any) -> Entry:
+        return replace(entry(self, *args, **fields), answer=None)
+
+    _instead(stack, Attempt, "_entry", blank)
+
+
+def two_at_once_for_one_audio(stack: ExitStack) -> None:
+    ask = Conductor._ask
+
+    def twice(self: Any, attempt: Any, now: float) -> None:
+        ask(self, attempt, now)
+        self._asker.ask(attempt.persona.request)
+
+    _instead(stack, Conductor, "_ask", twice)
+
+
+def the_lock_is_no_lock(stack: ExitStack) -> None:
+    @contextmanager
+    def open_door(self: Any, **_options: Any) -> Iterator[None]:
+        yield
+
+    _instead(stack, LeaseHold, "take", lambda *_args: None)
+    _instead(stack, FileStateLog, "lock", open_door)
+
+
+def an_exit_code_of_its_own(stack: ExitStack) -> None:
+    from personasync.engine.events import Account
+
+    _instead(stack, Account, "exit_code", property(lambda _self: 0))
+
+
+VARIANTS: Final[dict[str, Variant]] = {
+    name.replace("_", " "): value
+    for name, value in list(globals().items())
+    if callable(value) and getattr(value, "__module__", "") == __name__ and not name.startswith("_")
+}
+
+
+@contextmanager
+def switched_in(variant: Variant) -> Iterator[None]:
+    """Run with a wrong variant of the code."""
+    with ExitStack() as stack:
+        variant(stack)
+        yield
