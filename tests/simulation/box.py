@@ -45,8 +45,8 @@ class Machine:
         self.slept = 0.0
         """Seconds that its monotonic clock has missed."""
         home = f"{ROOT}{name}"
-        self.disk.folders |= {home, f"{home}/home", f"{home}/work", f"{home}/home/personasync"}
-        self.state = f"{home}/work/personas.state.jsonl"
+        self.disk.folders |= {home, f"{home}/home", f"{home}/team", f"{home}/home/personasync"}
+        self.state = f"{home}/team/personas.state.jsonl"
 
 
 class Box:
