@@ -57,7 +57,7 @@ def folder(tool: Tool) -> Iterator[Path]:
     shutil.copytree(
         ROOT / "examples",
         tool.folder / "examples",
-        ignore=shutil.ignore_patterns("*.jsonl*"),
+        ignore=shutil.ignore_patterns("*.jsonl*", "*.db*"),
     )
     command = tool.write(
         "bin/personasync", f'#!/bin/sh\nexec {sys.executable} -m personasync "$@"\n'
