@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 _START_SECONDS = 60.0
+_BELOW_EPHEMERAL = range(12_000, 32_000)
 
 
 class Missing(Exception):
@@ -32,15 +33,26 @@ class Missing(Exception):
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that were free a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Return ports on which nobody listens, below those that a system hands out by itself.
+
+    Of the latter, any connection may take one before the server does, and
+    a server of several parts is often the one that makes it.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = _BELOW_EPHEMERAL[secrets.randbelow(len(_BELOW_EPHEMERAL))]
+        if port not in found and _is_free(port):
+            found.append(port)
+    return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
@@ -53,7 +65,7 @@ def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log:
             return
         time.sleep(0.05)
     process.kill()
-    raise Missing(f"the server did not start: {log.read_text(errors='replace')[-500:]}")
+    raise Missing(f"the server did not start: {log.read_text(errors='replace')[-2000:]}")
 
 
 def listens(port: int) -> bool:
