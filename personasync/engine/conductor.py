@@ -36,7 +36,7 @@ from personasync.plan.compute import Action
 from personasync.plan.preflight import Finding
 from personasync.state.entry import Entry
 from personasync.state.log import Leased, StateLog
-from personasync.state.rescue import missing, rescue
+from personasync.state.rescue import missing, rescue, rescue_nearby
 
 
 @dataclass(frozen=True, slots=True)
@@ -430,20 +430,49 @@ class Conductor:
             self._tell_step(step)
 
     def salvage(self) -> None:
-        """Tell what has arrived, when this hangs in an append and is left behind.
+        """Keep on this machine, and tell, what has arrived while an append hangs.
 
         Called by who tells, which takes the place of the thread that hangs:
         nothing but the screen can be trusted to be quick.
         """
-        for message in self._world.receive(-math.inf):
-            if isinstance(message, Answer) and message.outcome is not None:
-                attempt = self._in_flight[message.audio_id].attempt
-                attempt.heard(message.outcome)
-                self._settle(attempt, message.outcome)
-        for attempt, step in (*self._at_the_log, *self._steps):
-            if step.entry is not None and step.result is not None:
-                why = "the run left before it was written"
-                self._tell_step(attempt.unrecorded(step, why, self._at(), kept=""))
+        self._steps += self._heard_late()
+        steps = [
+            (attempt, step)
+            for attempt, step in (*self._at_the_log, *self._steps)
+            if step.entry is not None and step.result is not None
+        ]
+        kept = self._keep_nearby(steps)
+        for attempt, step in steps:
+            why = "the run left before it was written"
+            self._tell_step(attempt.unrecorded(step, why, self._at(), kept=kept))
+
+    def keep_late(self) -> None:
+        """Keep what still arrives after the account, for as long as this process lives.
+
+        The run has left at once, and no longer appends: its hold on the state is given up.
+        """
+        while self._in_flight:
+            self._keep_nearby(self._heard_late(math.inf))
+
+    def _heard_late(self, until: float = -math.inf) -> list[tuple[Attempt, Step]]:
+        """Return what answers mean that nobody else will hear; never raises for one of them."""
+        found = []
+        for message in self._world.receive(until):
+            flight = (
+                self._in_flight.pop(message.audio_id, None) if isinstance(message, Answer) else None
+            )
+            if isinstance(message, Answer) and flight and message.outcome is not None:
+                flight.attempt.heard(message.outcome)
+                found.append((flight.attempt, flight.attempt.settle(message.outcome, self._at())))
+        return found
+
+    def _keep_nearby(self, steps: Iterable[tuple[Attempt, Step]]) -> str:
+        """Rescue what holds an ID or may show one, whatever the log does; return where."""
+        entries = [step.entry for _, step in steps if step.entry is not None]
+        entries = [entry for entry in entries if entry.persona_id or entry.answer]
+        with suppress(Exception):  # there is still the screen
+            return rescue_nearby(self._log, entries) or ""
+        return ""
 
     def underway(self) -> tuple[Underway, ...]:
         """Return the requests that have no answer yet, oldest first; any thread may ask."""

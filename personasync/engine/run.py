@@ -392,6 +392,8 @@ class _Run:
         self._thread.join(_LAST_WORDS_SECONDS)
         if self._thread.is_alive():
             self._conductor.salvage()
+        with contextlib.suppress(RuntimeError):  # the system has no thread left
+            threading.Thread(target=self._conductor.keep_late, name="late", daemon=True).start()
         self._receive_waiting()
         self._ended = True
 

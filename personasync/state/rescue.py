@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from personasync.model.errors import StateError
+from personasync.state.background import Call
 from personasync.state.codec import encode_entry, encode_header
 from personasync.state.durable import open_bytes, sync, sync_folder, write_all
 from personasync.state.entry import Entry, Header
@@ -31,6 +32,7 @@ from personasync.state.parse import parse_log
 _HEADER_START: Final = b'{"format"'
 _ONE_AT_A_TIME: Final = threading.Lock()
 _HEADER_LIMIT: Final = 1 << 16
+_NEARBY_SECONDS: Final = 1.0
 
 
 def rescue(log: StateLog, entries: Sequence[Entry]) -> str | None:
@@ -46,6 +48,19 @@ def rescue(log: StateLog, entries: Sequence[Entry]) -> str | None:
                 return where
     header = log.header if isinstance(log, SelfRescuing) else log.read().header
     return None if header is None else keep_apart(header, log.location, entries)
+
+
+def rescue_nearby(log: StateLog, entries: Sequence[Entry]) -> str | None:
+    """Keep entries on this machine, whatever the log does; ``None`` if nowhere, or not soon.
+
+    For who is about to leave, and cannot wait for a store or a disk that hangs.
+    """
+    header = log.header if isinstance(log, SelfRescuing) else None
+    if header is None or not entries:
+        return None
+    with contextlib.suppress(TimeoutError, RuntimeError):  # or the system has no thread left
+        return Call(lambda: keep_apart(header, log.location, entries)).wait(_NEARBY_SECONDS)
+    return None
 
 
 def keep_apart(header: Header, location: str, entries: Sequence[Entry]) -> str | None:

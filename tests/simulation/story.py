@@ -426,8 +426,6 @@ class _Play:
         self.kernel.step(f"shows {event.kind} {event.key or ''}")
         if event.kind is EventKind.RUN_START:
             self.runs[process] = event.run
-        if event.kind is EventKind.RUN_END:
-            self.service.left.add(process)
         if event.persona_id is None:
             return
         if event.rescued == "":

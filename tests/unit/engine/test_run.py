@@ -23,6 +23,7 @@ from personasync.model.outcome import Created, NotSent, Refused, Throttled, Uncl
 from personasync.model.units import Rate
 from personasync.state import FileStateLog, Origin, Status, load_state
 from personasync.state.entry import Entry
+from tests.helpers.waiting import wait_for
 from tests.unit.engine.fakes import API, LONG, MemoryLog, Ran, ScriptedApi, persona, plan_of, run
 
 UNANSWERED = Unclear("no whole answer within 60s")
@@ -804,19 +805,21 @@ class TestSignals:
         assert kinds.index("stopping") < kinds.index("create_done")
 
     @pytest.mark.parametrize("ahead", [0, 2])
-    def test_what_an_append_that_hangs_holds_is_told_before_the_run_is_left(
-        self, monkeypatch, ahead
+    def test_what_an_append_that_hangs_holds_is_kept_before_the_run_is_left(
+        self, monkeypatch, tmp_path, ahead
     ):
         """Also where the log is far away, and the append goes on beside the conductor."""
         monkeypatch.setattr(Schedule, "ahead", ahead)
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
         hangs, release = threading.Event(), threading.Event()
 
-        class Hanging(MemoryLog):
+        class Hanging(FileStateLog):
             def append(self, entries):
-                if entries[0].status is Status.CREATED and not hangs.is_set():
-                    hangs.set()
-                    deliver(signal.SIGINT)
-                    deliver(signal.SIGINT)
+                if entries[0].status is Status.CREATED:
+                    if not hangs.is_set():
+                        hangs.set()
+                        deliver(signal.SIGINT)
+                        deliver(signal.SIGINT)
                     release.wait(LONG)
                 super().append(entries)
 
@@ -825,13 +828,36 @@ class TestSignals:
             return Created("id-a-2")
 
         monkeypatch.setattr(sys.modules["personasync.engine.run"], "_LAST_WORDS_SECONDS", 0.2)
-        journal: list[Any] = []
-        api = ScriptedApi({"a-2": [answer_later]}, journal=journal, together=2)
-        ran = Ran(plan_of(2), Hanging(journal=journal), api, handle_signals=True, parallelism=2)
-        release.set()
+        api = ScriptedApi({"a-2": [answer_later]}, together=2)
+        log = Hanging(tmp_path / "s.jsonl", api=API)
+        with log.lock():
+            ran = Ran(plan_of(2), log, api, handle_signals=True, parallelism=2)
+            known = FileStateLog(Path(log.location), api=API).read().fold().entries
+            release.set()
         told = {e.persona_id: e.rescued for e in ran.events if e.kind == "create_done"}
-        assert told == {"id-a-1": "", "id-a-2": ""}
+        assert told.keys() == {"id-a-1", "id-a-2"}
+        assert all(Path(kept or "").is_file() for kept in told.values())
+        assert [each.persona_id for each in known.values()] == ["id-a-1", "id-a-2"]
         assert ran.account.exit_code == 130
+
+    def test_what_arrives_after_the_run_was_left_is_kept(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+        left = threading.Event()
+
+        def interrupt_and_answer_late():
+            deliver(signal.SIGINT)
+            deliver(signal.SIGINT)
+            left.wait(LONG)
+            return Created("late")
+
+        log = FileStateLog(tmp_path / "s.jsonl", api=API)
+        api = ScriptedApi({"a-1": [interrupt_and_answer_late]})
+        with log.lock():
+            ran = Ran(plan_of(1), log, api, handle_signals=True)
+            assert ran.rows == {"p-1": "unknown"}
+            left.set()
+            reader = FileStateLog(Path(log.location), api=API)
+            wait_for(lambda: reader.read().fold().entries["a-1"].persona_id, "the late ID")
 
     def test_a_log_far_away_is_appended_to_where_no_thread_is_left(self, monkeypatch):
         monkeypatch.setattr(Schedule, "ahead", 2)
