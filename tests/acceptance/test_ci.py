@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -420,6 +421,51 @@ def test_a_state_outside_the_repository_cannot_be_kept_and_nothing_is_made(
     assert made(sandbox) == {}
 
 
+def test_a_state_of_another_name_is_one_all_the_same(github: GitHub) -> None:
+    for name in ("personas-plan", "personas-apply"):
+        github.workflows[name]["env"]["PERSONASYNC_STATE"] = "ids.log"
+    assert merged(github, manifest_text(range(1))).ok
+    clone = look(github)
+    clone.branch("edits")
+    state = (clone.folder / "ids.log").read_text(encoding="utf-8")
+    clone.write("ids.log", state.replace('"personaId":"', '"personaId":"x'))
+    clone.write("personas.yaml", manifest_text(range(2)))
+    clone.commit("Edits")
+    clone.git("push", "--quiet", "origin", "edits")
+    job = github.pull_request(4, "edits")
+    assert job is not None
+    assert "edits a state or brings a rescue file (1 files)" in job.step("Review").output
+
+
+def test_a_branch_that_is_not_there_stops_a_run_before_anything_is_made(
+    github: GitHub, sandbox: Sandbox
+) -> None:
+    github.workflows["personas-apply"]["env"]["BRANCH"] = "trunk"
+    job = merged(github, manifest_text(range(1)))
+    assert "the origin has no branch trunk: BRANCH says which" in job.step("Known state").output
+    assert not job.ok
+    assert made(sandbox) == {}
+
+
+def test_a_state_that_git_could_stage_nothing_of_is_red(github: GitHub, sandbox: Sandbox) -> None:
+    merged(github, manifest_text(range(1)))
+    hidden: list[bool] = []
+
+    def hide() -> bool:
+        if not hidden and sandbox.statistics().made > 1:
+            hidden.append(True)
+            [work] = github.folder.glob(f"work/{github.runs}-apply")
+            git = ["git", "-C", str(work), "update-index", "--assume-unchanged", STATE]
+            subprocess.run(git, check=True)
+        return False
+
+    job = merged(github, manifest_text(range(3)), cancel=hide)
+    assert hidden
+    keep = job.step("Keep the state")
+    assert keep.outcome == "failure"
+    assert f"the state {STATE} has changed, and git could stage nothing of it" in keep.output
+
+
 def test_a_pull_request_cannot_be_posted_through(github: GitHub, tmp_path: Path) -> None:
     """Neither a committed comment nor a link is what the job writes or posts."""
     victim = tmp_path / "victim"
@@ -440,6 +486,47 @@ def test_a_pull_request_cannot_be_posted_through(github: GitHub, tmp_path: Path)
     assert "buy my record" not in github.comments[-1]["body"]
     assert "ran what" not in job.log
     assert victim.read_text(encoding="utf-8") == "untouched"
+
+
+def test_nothing_is_written_through_a_link_in_place_of_the_state(
+    github: GitHub, tmp_path: Path
+) -> None:
+    merged(github, manifest_text(range(2)))
+    victim = tmp_path / "victim"
+    victim.write_text("", encoding="utf-8")
+    clone = look(github)
+    clone.branch("hostile")
+    for name in (STATE, f"{STATE}.rescue"):
+        (clone.folder / name).unlink(missing_ok=True)
+        (clone.folder / name).symlink_to(victim)
+    clone.commit("Hostile")
+    clone.git("push", "--quiet", "origin", "hostile")
+    job = github.pull_request(9, "hostile", fork=True)
+    assert job is not None
+    assert victim.read_text(encoding="utf-8") == ""
+    assert job.step("Review").outcome == "failure"
+
+
+def test_nothing_is_written_through_a_linked_folder(github: GitHub, tmp_path: Path) -> None:
+    github.manifest_at("voices/personas.yaml")
+    merged(github, manifest_text(range(2)), "voices/personas.yaml")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "personas.yaml").write_text(manifest_text(range(2)), encoding="utf-8")
+    (elsewhere / STATE).write_text("", encoding="utf-8")
+    clone = look(github)
+    clone.branch("hostile")
+    shutil.rmtree(clone.folder / "voices")
+    (clone.folder / "voices").symlink_to(elsewhere)
+    clone.commit("Hostile")
+    clone.git("push", "--quiet", "origin", "hostile")
+    job = github.pull_request(9, "hostile", fork=True)
+    assert job is not None
+    assert {path.name: path.read_bytes() for path in elsewhere.iterdir()} == {
+        "personas.yaml": manifest_text(range(2)).encode(),
+        STATE: b"",
+    }
+    assert not job.ok
 
 
 @pytest.mark.parametrize("fork", [False, True])
@@ -549,8 +636,11 @@ def gitlab(tmp_path: Path, sandbox: Sandbox) -> GitLab:
     return host
 
 
-def reviewed(gitlab: GitLab, notes: Notes, branch: str, token: str = "comment-token") -> Job:
+def reviewed(
+    gitlab: GitLab, notes: Notes, branch: str, token: str = "comment-token", *, fork: bool = False
+) -> Job:
     variables = {
+        "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "12" if fork else "11",
         "CI_API_V4_URL": notes.url,
         "CI_MERGE_REQUEST_PROJECT_ID": "11",
         "CI_MERGE_REQUEST_IID": "7",
@@ -603,10 +693,101 @@ def test_a_merge_on_gitlab_is_applied_and_its_state_committed(
     change(gitlab, manifest_text(range(2)), f"{folder}personas.yaml")
     job = applied(gitlab)
     assert job.ok, job.log
+    assert job.step("after_script").output == "", "what is committed is not committed again"
     assert state_on(gitlab, path=folder + STATE) == made(sandbox)
     assert len(made(sandbox)) == 2
     assert applied(gitlab).ok
     assert sandbox.statistics().requests == 2
+
+
+@pytest.mark.parametrize("job", ["personas review", "personas plan", "personas apply"])
+@pytest.mark.parametrize("pipeline", ["personas", "state-in-git"])
+def test_what_starts_a_job_of_gitlab_is_the_manifest_wherever_it_lies(
+    tmp_path: Path, pipeline: str, job: str
+) -> None:
+    """Whoever includes a pipeline cannot edit its rules."""
+    gitlab = GitLab(tmp_path / "gitlab", CI / "gitlab" / f"{pipeline}.gitlab-ci.yml", "", KEY)
+    for manifest, changed in (
+        ("personas.yaml", "personas.yaml"),
+        ("voices/personas.yaml", "voices/personas.yaml"),
+        ("voices", "voices/electronic.yaml"),
+    ):
+        gitlab.variables["PERSONASYNC_MANIFEST"] = manifest
+        assert gitlab.starts(job, changed)
+        assert not gitlab.starts(job, "README.md")
+
+
+def test_a_plan_that_is_stale_on_gitlab_is_red_and_changes_nothing(
+    gitlab: GitLab, sandbox: Sandbox
+) -> None:
+    change(gitlab, manifest_text(range(2)))
+    assert gitlab.run("personas plan").ok
+    clone = look(gitlab)
+    assert clone("apply", "--auto-approve", env={"PERSONASYNC_API_KEY": KEY}).code == 0
+    clone.commit("Applied by hand")
+    clone.git("push", "--quiet", "origin", "HEAD:main")
+    job = gitlab.run("personas apply", {"PERSONASYNC_API_KEY": KEY})
+    assert job.step("script").outcome == "failure"
+    assert "The plan is stale: nothing was changed." in job.step("script").output
+    assert sandbox.statistics().requests == 2
+    assert state_on(gitlab) == made(sandbox)
+
+
+@needs_curl
+@pytest.mark.parametrize("fork", [False, True])
+def test_a_merge_request_that_edits_the_state_is_told_of(
+    gitlab: GitLab, notes: Notes, fork: bool
+) -> None:
+    change(gitlab, manifest_text(range(2)))
+    assert applied(gitlab).ok
+    clone = look(gitlab)
+    clone.branch("edits")
+    state = (clone.folder / STATE).read_text(encoding="utf-8")
+    clone.write(STATE, state.replace('"personaId":"', '"personaId":"x'))
+    clone.write("personas.yaml", "personas: []\n")  # said also of one that cannot be planned
+    clone.commit("Edits")
+    clone.git("push", "--quiet", "origin", "edits")
+    job = reviewed(gitlab, notes, "edits", fork=fork)
+    assert job.step("script").outcome == "failure"
+    assert "edits a state or brings a rescue file (1 files)" in job.step("script").output
+    assert ("a state is not taken from a fork" in job.step("script").output) == fork
+    assert "**This change itself edits what is recorded: 1 files" in notes.notes[1]["body"]
+
+
+@needs_curl
+def test_a_merge_request_cannot_be_posted_through(
+    gitlab: GitLab, notes: Notes, tmp_path: Path
+) -> None:
+    clone = look(gitlab)
+    clone.branch("hostile")
+    for name in ("comment.md", ".personas/comment.md", "scratch/comment.md"):
+        clone.write(name, f"{MARKER}\n\nbuy my record\n")
+    for name in ("pip.py", "json.py", "sitecustomize.py"):
+        clone.write(name, "print('ran what a merge request brought along')\n")
+    (clone.folder / ".personas" / "plan.json").symlink_to(tmp_path / "victim")
+    clone.write("personas.yaml", manifest_text(range(1)))
+    clone.commit("Hostile")
+    clone.git("push", "--quiet", "origin", "hostile")
+    job = reviewed(gitlab, notes, "hostile")
+    assert job.ok, job.log
+    assert "ran what" not in job.log
+    assert "buy my record" not in notes.notes[1]["body"]
+
+    merge(clone, "hostile")
+    assert gitlab.run("personas plan").ok
+    assert not (tmp_path / "victim").exists()
+
+
+def test_what_lies_about_on_gitlab_is_told_by_the_schedule(gitlab: GitLab) -> None:
+    gitlab.protect_main()
+    change(gitlab, manifest_text(range(1)))
+    assert not applied(gitlab).ok
+    job = gitlab.run("personas drift")
+    assert not job.ok
+    assert "holds IDs that main does not have" in job.log
+    gitlab.protect_main(False)
+    assert applied(gitlab).ok
+    assert gitlab.run("personas drift").ok
 
 
 def test_a_push_that_gitlab_refuses_is_red_and_the_next_run_knows_the_ids(

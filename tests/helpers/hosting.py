@@ -578,10 +578,27 @@ class GitLab(Host):
                     self.artifacts[kept.relative_to(work.folder).as_posix()] = kept.read_bytes()
         return result
 
+    def starts(self, name: str, changed: str) -> bool:
+        """Say whether a change of one file, alone, starts a job; of the rules, `changes` only."""
+        variables = {**self.pipeline["variables"], **self.variables}
+        patterns = [
+            Template(pattern).substitute(variables)
+            for rule in self.pipeline[name]["rules"]
+            for pattern in rule["changes"]
+        ]
+        return any(_ruby_matches(changed, pattern) for pattern in patterns)
+
     def _scripts(self, job: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
         yield "script", [*job["before_script"], *job["script"]]
         if "after_script" in job:
             yield "after_script", job["after_script"]
+
+
+def _ruby_matches(path: str, pattern: str) -> bool:
+    """Match as Ruby's File.fnmatch does, where no star goes beyond a slash but `**/`."""
+    words = {"**/": "(?:.*/)?", "*": "[^/]*"}
+    parts = re.split(r"(\*\*/|\*)", pattern)
+    return re.fullmatch("".join(words.get(p, re.escape(p)) for p in parts), path) is not None
 
 
 def shell_scripts(document: Any) -> Iterator[str]:
