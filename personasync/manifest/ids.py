@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from unicodedata import normalize
 
 from personasync.model.characters import FILLERS, UNSEEN
-from personasync.model.contract import is_persona_id, is_placeholder, is_url
+from personasync.model.contract import PLAIN_ID, is_persona_id, is_placeholder, is_url
 from personasync.model.diagnostics import Severity
 from personasync.model.spelling import cut
 
@@ -31,6 +31,11 @@ _WRONG: Final = re.compile(
 )
 _WRONG_IN_PERSONA_ID: Final = re.compile(r"[^!-~]|[<>]|\*\*|://")
 _LONGEST_PERSONA_ID: Final = 256
+_ENDS: Final = ".:#!?&|"
+_AROUND: Final = f"{QUOTES},;{_ENDS}[](){{}}<>*@% "
+_UNUSUAL: Final = re.compile(r"[\[\]()|#!?&^]")
+_UUID: Final = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_LIKE_A_UUID: Final = re.compile("(?=.{34,38}$)[0-9a-f]+(?:-[0-9a-f]+){3,5}", re.IGNORECASE)
 _AUDIO_FILE: Final = re.compile(r"\.(?:mp3|wav|m4a|flac|ogg|aac|opus|mp4)", re.IGNORECASE)
 _COMMENT: Final = re.compile(r"\s+//.*", re.DOTALL)
 _ADDRESS_END: Final = re.compile(r"([0-9A-Za-z_-]{4,})(?:\.\w{2,4})?/?(?:[?#].*)?")
@@ -77,6 +82,23 @@ def _trouble(field: str, text: str, others: tuple[str, ...]) -> Trouble | None:
     if (unseen := HIDDEN.search(text)) is not None:
         message = f"holds the unseen character U+{ord(unseen[0]):04X}"
         return Trouble("unseen-character", message, "type it anew")
+    ends = f"{_ENDS}-" if PLAIN_ID.fullmatch(text) else _ENDS  # dashes may end Base64
+    if text[0] in ends or text[-1] in ends:
+        where, mark = ("begin", text[0]) if text[0] in ends else ("end", text[-1])
+        return Trouble("bad-id", f"cannot {where} with {mark}", _COPY)
+    return _unusual(text)
+
+
+def _unusual(text: str) -> Trouble | None:
+    """Return what is no ID as services make them, though one could."""
+    if text[0] == "-":
+        return Trouble("unusual-id", "begins with -, as few IDs do", _COPY, Severity.WARNING)
+    if (mark := _UNUSUAL.search(text)) is not None:
+        return Trouble("unusual-id", f"holds {mark[0]}, as few IDs do", _COPY, Severity.WARNING)
+    if _LIKE_A_UUID.fullmatch(text) and not _UUID.fullmatch(text):
+        parts = "-".join(str(len(part)) for part in text.split("-"))
+        message = f"has parts of {parts} characters, where such an ID has 8-4-4-4-12"
+        return Trouble("unusual-id", message, _COPY, Severity.WARNING)
     return None
 
 
@@ -97,7 +119,8 @@ def _persona_id_trouble(text: str) -> Trouble | None:
 
 def _meant(text: str) -> str:
     """Return the ID that somebody meant who copied too much, or through a word processor."""
-    text = _COMMENT.sub("", text).translate(_LOOK_ALIKE).strip().strip(f"{QUOTES},;").strip()
+    text = _COMMENT.sub("", text).translate(_LOOK_ALIKE).strip().strip(_AROUND)
+    text = text.strip("-") if PLAIN_ID.fullmatch(text) else text
     text = "".join(normalize("NFKC", c) if "\uff01" <= c <= "\uff5e" else c for c in text)
     if is_url(text):
         end = _ADDRESS_END.fullmatch(text.rstrip("/").rpartition("/")[2])

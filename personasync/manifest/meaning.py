@@ -38,8 +38,10 @@ def better_than_quotes(field: str, text: str) -> str | None:
         return f"write {field}: {meant}" if meant is not None else f"write {NUMBERS[field]}"
     if field == "rateLimit":
         return RATE_HINT
-    if field in ID_FIELDS and (trouble := id_trouble(field, text)) is not None:
-        return re.sub("^write ", f"write {field}: ", trouble.hint)
+    if field in ID_FIELDS:
+        trouble = id_trouble(field, text)
+        refused = trouble is not None and trouble.severity is Severity.ERROR
+        return re.sub("^write ", f"write {field}: ", trouble.hint) if trouble and refused else None
     if field in _TEXT_FIELDS:
         wrong = [t for t in text_troubles(field, text) if t.severity is Severity.ERROR]
         return wrong[0].hint if wrong else None

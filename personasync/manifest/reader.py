@@ -58,7 +58,7 @@ class Document:
     why. ``omitted`` counts the problems beyond ``MAX_PROBLEMS``.
     """
 
-    __slots__ = ("_root_span", "_spans", "data", "file", "omitted", "problems", "root")
+    __slots__ = ("_lines", "_root_span", "_spans", "data", "file", "omitted", "problems", "root")
 
     def __init__(self, file: str, data: bytes) -> None:
         self.file = file
@@ -67,6 +67,7 @@ class Document:
         self.problems: list[Diagnostic] = []
         self.omitted = 0
         self._root_span: Span = (1, 1, 0, 0)
+        self._lines: list[bytes] = []
         self._spans = array("i")  # lines and columns as the parser counts them, from 0
 
     def root_place(self) -> Place:
@@ -88,6 +89,12 @@ class Document:
         if (place.line, place.column) == (place.end_line, place.end_column):
             return self._place(start)
         return place
+
+    def line(self, number: int) -> str:
+        """Return a line of the text, counted from 1; nothing beyond its end."""
+        if not self._lines:  # split once for all that ask: most documents are never asked
+            self._lines = self.data.splitlines()
+        return self._lines[number - 1].decode() if number <= len(self._lines) else ""
 
     def _place(self, start: int) -> Place:
         line, column, end_line, end_column = self._spans[start : start + _SPAN]

@@ -8,13 +8,13 @@ from typing import Any, Final, NamedTuple
 
 from personasync.manifest.ids import id_trouble
 from personasync.manifest.reader import Document
+from personasync.manifest.taken_in import taken_in
 from personasync.manifest.texts import text_troubles
 from personasync.manifest.values import Map, Value
 from personasync.manifest.words import QUOTE_LINE
 from personasync.model.contract import (
     DEFAULT_VOCAL_END,
     DEFAULT_VOCAL_START,
-    PLAIN_ID,
 )
 from personasync.model.diagnostics import Diagnostic, Place, Related, Severity
 
@@ -25,7 +25,10 @@ LONGEST_SEGMENT: Final = 30
 """Seconds; what the API's later documentation asks for at most."""
 
 _IDS: Final = ("taskId", "audioId", "personaId")
-_is_plain_id: Final = PLAIN_ID.fullmatch
+_is_plain_id: Final = re.compile(
+    "(?![0-]+$)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]*[1-9][0-9a-f]*"
+).fullmatch  # IDs as services make them, of which no rule has a word to say
+_may_have_taken_in: Final = re.compile("[:/#<]").search
 _TEXTS: Final = ("name", "description", "style")
 _API_DEFAULTS: Final = {"vocalStart": DEFAULT_VOCAL_START, "vocalEnd": DEFAULT_VOCAL_END}
 
@@ -66,7 +69,7 @@ def entry_problems(entry: Entry) -> Iterator[Diagnostic]:
     A large manifest is a hundred thousand calls of this, nearly all with no
     result; each rule is preceded by the cheapest question that can rule it out.
     """
-    fields, defaults = entry.fields, entry.defaults
+    document, fields, defaults = entry.document, entry.fields, entry.defaults
     start, end = _seconds(entry, "vocalStart"), _seconds(entry, "vocalEnd")
     if start is not None and end is not None and not _in_range(end - start):
         yield from _segment(entry, start, end)
@@ -80,6 +83,9 @@ def entry_problems(entry: Entry) -> Iterator[Diagnostic]:
         if text is not None:
             for trouble in text_troubles(field, text):
                 yield _problem(entry, field, *trouble)
+            if _may_have_taken_in(text):
+                place, name = entry.place(field), entry.name(field)
+                yield from taken_in(document, place, name, entry.entry, text)
 
 
 def cut_by_comments(document: Document, root: Map, personas: Map) -> Iterator[Diagnostic]:

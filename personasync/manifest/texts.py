@@ -20,7 +20,7 @@ SHORT_DESCRIPTION: Final = 15
 """Characters; a shorter description can hardly capture a style."""
 
 ORDINARY: Final = re.compile(
-    r"(?!\s)(?:[ !#%'()*+.0-9:?@A-Z^_a-z|~,-]|(?<! )/|/(?!/))*[!%')*+./0-9:?A-Z^_a-z|~-]"
+    r"(?![\s?*,|-])(?:[ !%'()*+.0-9?@A-Z^_a-z|~,-]|#(?! )|(?<! )/|/(?![/*]))*[!%)*+./0-9?A-Z^_a-z~]"
 )
 """Texts of which no rule about characters has a word to say; nearly all are such."""
 
@@ -47,12 +47,15 @@ _PASTED: Final = "type the text anew if it was pasted"
 
 def text_troubles(field: str, text: str) -> Iterator[Trouble]:
     """Yield what is wrong with a text that is not empty."""
-    if not ORDINARY.fullmatch(text):
+    ordinary = ORDINARY.fullmatch(text)
+    if not ordinary:
         yield from _characters(field, text)
     plain = text.strip()
     if _LEFT_OVER.fullmatch(plain) or (field == "description" and _NO_PROSE.fullmatch(plain)):
         yield Trouble("placeholder", f"is a placeholder: {quoted(plain)}", _WANTED[field])
         return
+    if not ordinary:
+        yield from _left_from_elsewhere(plain)
     if _AROUND.search(text):
         message = f"{'begins' if text[0].isspace() else 'ends'} with white space"
         yield _warning("white-space-around", message, f"write {written(plain)}")
@@ -89,38 +92,79 @@ def _characters(field: str, text: str) -> Iterator[Trouble]:
         yield _warning("misread-text", message, "type the text anew, in a file saved as UTF-8")
     if (hidden := HIDDEN.search(text)) is not None:
         yield _warning("unseen-character", _holds(hidden[0]), _PASTED)
-    yield from _left_from_elsewhere(text.strip())
 
 
 def _left_from_elsewhere(text: str) -> Iterator[Trouble]:
     """Yield what a word processor, a web page or a program has left in a text."""
-    if text[:1] in _TYPOGRAPHIC and text[-1:] in _TYPOGRAPHIC and len(text) > 2:
-        message = f"holds the quotes around it, {text[0]} and {text[-1]}, for good"
-        yield _warning("curly-quotes", message, f"write {written(text[1:-1].strip())}")
-    elif text[:1] in _TYPOGRAPHIC or text[-1:] in _TYPOGRAPHIC - frozenset("’′″›»"):
-        mark = text[:1] if text[:1] in _TYPOGRAPHIC else text[-1:]
-        message = f"begins with {mark}" if mark == text[:1] else f"ends with {mark}"
-        yield _warning("curly-quotes", message, "remove it if it was meant to quote the text")
-    elif text[-1:] == '"' and text.count('"') == 1 and not text[-2:-1].isdigit():
-        message = 'ends with ", and no quote opens it'
-        yield _warning("lone-quote", message, f"write {written(text[:-1].strip())}")
-    if " // " in text:
-        message = "holds //, which begins no comment in YAML"
-        hint = "write # instead of // if a comment begins there: else it becomes part of the text"
-        yield _warning("comment-in-text", message, hint)
+    yield from _quotes(text)
+    yield from _ends(text)
     if (space := _ODD_SPACE.search(text)) is not None:
         message = f"holds {_space_name(space[0])}, which looks like an ordinary one"
         plain = re.sub(r"\s+", " ", text)
         yield _warning("odd-space", message, f"write {written(plain)}")
-    if text[-1:] in (",", ";"):
-        message = f"ends with {_ENDINGS[text[-1]]}, which becomes part of it"
-        yield _warning("trailing-comma", message, f"write {written(text.rstrip(',; '))}")
     if (entity := _ENTITY.search(text)) is not None:
         message = f"holds {entity[0]}, as a web page writes {html.unescape(entity[0])}"
         yield _warning("web-page-text", message, f"write {written(html.unescape(text))}")
     if (escape := _ESCAPE.search(text)) is not None:
         message = f"holds {escape[0]} as it stands: only double quotes make a character of it"
         yield _warning("escape-as-text", message, "write the character itself")
+
+
+def _quotes(text: str) -> Iterator[Trouble]:
+    """Yield what is left of quotes: both, or the one whose other half was lost."""
+    first, last = text[:1], text[-1:]
+    if first in _TYPOGRAPHIC and last in _TYPOGRAPHIC and len(text) > 2:
+        message = f"holds the quotes around it, {first} and {last}, for good"
+        yield _warning("curly-quotes", message, f"write {written(text[1:-1].strip())}")
+    elif last in QUOTES and _is_alone(last, text) and not _BEFORE_LAST_QUOTE.search(text):
+        message = f"ends with {last}, and no quote opens it"
+        code = "lone-quote" if last in "\"'" else "curly-quotes"
+        yield _warning(code, message, f"write {written(text[:-1].strip())}")
+    elif first in _TYPOGRAPHIC - frozenset("’") and _is_alone(first, text):
+        message = f"begins with {first}, and no quote closes it"
+        yield _warning("curly-quotes", message, f"write {written(text[1:].strip())}")
+
+
+def _is_alone(quote: str, text: str) -> bool:
+    """Whether no other quote in a text may belong to this one."""
+    return sum(map(text.count, _LIKE[quote])) == 1
+
+
+_APOSTROPHES: Final = "'’‘‚‛`´′‹›＇"
+_LIKE: Final = {mark: _APOSTROPHES if mark in _APOSTROPHES else QUOTES for mark in QUOTES}
+# A word may end so: lovin', singers'; and inches, minutes and seconds do.
+_BEFORE_LAST_QUOTE: Final = re.compile(r"[sxznoi]['’]$|[0-9][\"'’″′]$", re.IGNORECASE)
+
+
+def _ends(text: str) -> Iterator[Trouble]:
+    """Yield what a text begins or ends with that belongs to a list, or to another language."""
+    if (match := _BEGINNING.match(text)) is not None and not _BULLET.search(text, match.end()):
+        message = f"begins with {match['mark']}, which becomes part of it"
+        yield _warning("stray-mark", message, _unless_meant(text[match.end() :]))
+    if (match := _ENDING.search(text)) is not None:
+        mark = match["mark"]
+        message = f"ends with {_ENDINGS.get(mark, mark)}, which becomes part of it"
+        if mark in _ENDINGS:
+            yield _warning("trailing-comma", message, f"write {written(text[: match.start()])}")
+        else:
+            yield _warning("stray-mark", message, _unless_meant(text[: match.start()]))
+    for opening, closing in ("[]", "{}"):
+        if text.count(opening) != text.count(closing):
+            alone, other = (opening, closing) if opening in text else (closing, opening)
+            message = f"holds {alone}, and no {other} that belongs to it"
+            yield _warning("stray-mark", message, "remove that mark, unless it is meant")
+
+
+def _unless_meant(rest: str) -> str:
+    return f"write {written(rest.strip())}, unless it is meant"
+
+
+_BEGINNING: Final = re.compile(r"(?P<mark>[-–—•·|,;=]|[*?](?=\s)|\?(?=\w))\s*(?=[^\s*-])")
+_BULLET: Final = re.compile(r"\s[-–—•·*]\s")  # in a list of several each has one
+_ENDING: Final = re.compile(  # but not the sharp of a note: in C#
+    r"[\s,;]*(?P<mark>[,;:|=\\]|(?<!\b[A-Ga-g])#|(?<=\s)[-–—])$"
+)
+_ENDINGS: Final = {",": "a comma", ";": "a semicolon"}
 
 
 def _space_name(character: str) -> str:
@@ -135,7 +179,6 @@ _ODD_SPACE: Final = re.compile(
     "(?<![«‹0-9])[\u00a0\u202f](?![:;!?»›%0-9])"
     "|(?<=[\x00-\x7f])\u3000|\u3000(?=[\x00-\x7f])|[\u1680\u2000-\u200a\u205f]"
 )
-_ENDINGS: Final = {",": "a comma", ";": "a semicolon"}
 
 
 def _warning(code: str, message: str, hint: str) -> Trouble:

@@ -375,6 +375,11 @@ UNMARKED: Final = (
     Unmarked("empty-segment", _COMPARES),
     Unmarked("key-not-text", _TEXT, ("date-as-key.yaml:3", "number-as-key.yaml:8")),
     Unmarked("merge-not-mapping", "editors pass over a merge of something else"),
+    Unmarked(
+        "missing-field",
+        "YAML 1.2 stops at quoted text that is not indented, before the schema is asked",
+        ("field-swallowed-by-quotes.yaml:3",),
+    ),
     Unmarked("no-manifest", "a folder is not a document"),
     Unmarked("left-over-braces", _ELSEWHERE.format("the one below"), ("braces-left.yaml:3",)),
     Unmarked("lost-character", "to a schema this is a character like any other"),
@@ -442,6 +447,7 @@ UNMARKED: Final = (
     ),
     Unmarked("recursive-alias", "editors only tell which fields the recursion leaves out"),
     Unmarked("second-document", "an editor checks each document of a file by itself"),
+    Unmarked("swallowed-field", "to YAML this is all one text"),
     Unmarked("too-deep", "editors have another limit, or none"),
     Unmarked("too-large", "editors have another limit, or none"),
     Unmarked(

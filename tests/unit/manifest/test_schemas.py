@@ -48,7 +48,7 @@ _VALUES = st.recursive(
     max_leaves=20,
 )
 
-_ID = st.from_regex(r"[0-9A-Za-z._:-]{3,40}[0-9]", fullmatch=True)
+_ID = st.from_regex(r"[0-9A-Za-z][0-9A-Za-z._:-]{2,39}[0-9]", fullmatch=True)
 _TEXT = st.text(st.characters(exclude_categories=["Cc"]), max_size=20).map(lambda t: f"x{t}x")
 _SECONDS = st.integers(0, 10**6) | st.floats(0, 1e6)
 _PERSONA = st.fixed_dictionaries(
