@@ -208,7 +208,7 @@ def _bad_name(c: Complaint) -> Diagnostic | None:
     return c.at_begun(
         "bad-alias" if what == "an alias" else "bad-anchor",
         f"an unquoted {c.begun[:1]} begins {what}, and no name for it follows",
-        f"quote it if it is meant as text: {in_quotes(c.begun)}",
+        _quote(c, c.context_line, c.begun, _IF_TEXT),
     )
 
 
@@ -218,7 +218,7 @@ def _bad_tag(c: Complaint) -> Diagnostic | None:
     return c.at_begun(
         "unknown-tag",
         "an unquoted ! begins a tag, and this one is not known",
-        f"quote it if it is meant as text: {in_quotes(c.begun)}",
+        _quote(c, c.context_line, c.begun, _IF_TEXT),
     )
 
 
@@ -261,7 +261,7 @@ def _block_header(c: Complaint) -> Diagnostic | None:
     return c.at_begun(
         "bad-block-text",
         f"an unquoted {c.begun[:1]} begins a block of text, which starts on the next line",
-        f"put the text on the next line, indented, or quote it: {in_quotes(c.begun)}",
+        _quote(c, c.context_line, c.begun, "put the text on the next line, indented, or quote it"),
     )
 
 
