@@ -36,7 +36,7 @@ class Complaint:
         mark = error.problem_mark
         assert mark is not None  # whoever asks has looked
         context = error.context_mark or mark
-        near = set(range(max(1, mark.line - 20), mark.line + 2))
+        near = set(range(max(1, mark.line - 20), mark.line + 3))
         return cls(
             file=file,
             data=data,

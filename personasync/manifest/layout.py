@@ -119,6 +119,8 @@ def _looks_right(file: str, line: int, match: re.Match[str], start: int, others:
         hint = f"remove it and the space after it{others}"
         return _at(file, line, column, width, "odd-bullet", message, hint)
     space = re.match(f"[{_SPACES}]", found) is not None
+    if (unseen := re.match(f"[{_UNSEEN}]+", found)) is not None:
+        width = len(unseen[0])
     name = _NAMES.get(found[0], f"the unseen character U+{ord(found[0]):04X}")
     if space and found[0] not in _NAMES:
         name = f"an unusual space (U+{ord(found[0]):04X})"
@@ -127,15 +129,17 @@ def _looks_right(file: str, line: int, match: re.Match[str], start: int, others:
     hint = f"replace it by a space{others}"
     if kind == "indent" and space:
         hint = f"indent with ordinary spaces{others or ', as the lines beside it are'}"
-    elif kind == "before" or (not space and _followed_by_space(match, kind)):
+    elif kind == "before" or (not space and _is_one_too_many(match, kind)):
         message = message.partition(",")[0]
         hint = f"remove it{others}"
     return _at(file, line, column, width, "odd-space", message, hint)
 
 
-def _followed_by_space(match: re.Match[str], kind: str) -> bool:
-    """Whether nothing unseen needs to stay: it indents, or there is a space after it."""
-    return kind == "indent" or match.string[match.end() : match.end() + 1] == " "
+def _is_one_too_many(match: re.Match[str], kind: str) -> bool:
+    """Whether something unseen came in addition to a space, and not instead of one."""
+    if kind == "indent":  # by twos and fours: odd with it, even without
+        return len(match[0]) % 2 == 1
+    return match.string[match.end() : match.end() + 1] == " "
 
 
 def _comment(file: str, line: int, match: re.Match[str], start: int, others: str) -> Diagnostic:
@@ -226,6 +230,8 @@ def _text_below_header(c: Complaint) -> Diagnostic | None:
     for number, line in c.near():
         if not line.strip() or _ENTRY.match(line) or line.lstrip()[:1] == "#":
             continue
+        if is_field(line.partition(":")[0].strip()):  # such as vocalEnd:30
+            return None
         header = _header_above(c, number)
         if header is None:
             return None

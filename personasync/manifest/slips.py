@@ -10,6 +10,7 @@ import yaml
 
 from personasync.manifest.complaint import Complaint
 from personasync.manifest.ids import QUOTES
+from personasync.manifest.indentation import indentation, no_key_at_all
 from personasync.manifest.layout import (
     LAYOUT_SLIPS,
     continued_text,
@@ -50,9 +51,11 @@ _HALF: Final = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _ASSIGNED: Final = re.compile(
     r"\s*(?P<key>[\w.-]+)(?:\s*(?:=>?|→|;)|\s+[-–—]+>?(?=\s|$))\s*(?P<value>.*)$"
 )
-_STRAY: Final = re.compile(r"\s*[\w.-]+:(?P<stray>(?![>|])[^\w\s]+)\s*(?:#.*)?$")
+_STRAY: Final = re.compile(r"\s*[\w.-]+:(?P<stray>(?![>|])[^\w\s]+\s*(?=#|$)|:(?:\s.*)?$)")
 _OPEN_KEY: Final = re.compile(r"\s*(?P<key>[\w.-]+):\s*(?:#.*)?$")
-_JOINED: Final = re.compile(r"(?P<indent>\s*)(?P<key>[A-Za-z]\w*):(?P<value>[^\s/].*)$")
+_SPECIAL: Final = "|>@`%&*!?[]{},#:-"
+"""What an unquoted value cannot begin with, or means something else there."""
+_JOINED: Final = re.compile(r"(?P<indent>\s*)(?P<key>[A-Za-z][\w.-]*):(?P<value>[^\s/].*)$")
 
 
 def explain_bytes(file: str, data: bytes, limit: int) -> Diagnostic | None:
@@ -163,7 +166,9 @@ def _unclosed_quote(c: Complaint) -> Diagnostic | None:
     hint = _closing(c, c.context_line, c.begun)
     if (last := c.begun[-1:]) in QUOTES and last != quote:
         hint = f"close it with {quote} instead of {last}"
-    return c.at_begun("unclosed-quote", "this quote is never closed", hint)
+    width = 1 if hint.startswith("remove") else len(c.begun)
+    place = (c.context_line, c.context_column, width)
+    return c.at(*place, "unclosed-quote", "this quote is never closed", hint)
 
 
 def _closing(c: Complaint, line: int, opening: str) -> str:
@@ -187,6 +192,33 @@ def _tab(c: Complaint) -> Diagnostic | None:
     if "cannot start" not in c.problem and "tab" not in c.problem:
         return None
     return c.here("tab", "a tab cannot indent a line in YAML", "indent with spaces", width)
+
+
+def _mark_before_key(c: Complaint) -> Diagnostic | None:
+    """Find a mark that means something to YAML where a line should begin with a key."""
+    for number, column in ((c.line, c.column), (c.context_line, c.context_column)):
+        line = c.lines.get(number, "")
+        found = _MARK_FIRST.match(line)
+        if found is not None and found.start("mark") == column - 1:
+            return _mark_first(c, number, line, found)
+    above = c.line_above(c.line)
+    if above is not None and above[1][:1] == "%" and (found := _MARK_FIRST.match(above[1])):
+        return _mark_first(c, *above, found)
+    return None
+
+
+def _mark_first(c: Complaint, number: int, line: str, found: re.Match[str]) -> Diagnostic:
+    mark, column = found["mark"], found.start("mark") + 1
+    message = f"this line begins with {mark.strip()}, and not with a key"
+    if _KEY_FIRST.match(line, found.end()):
+        hint = "remove it, and indent the key as the lines beside it are"
+        return c.at(number, column, len(mark), "stray-mark", message, hint)
+    hint = "write # before it if it is a comment, or remove the line"
+    return c.at(number, column, len(line.strip()), "stray-mark", message, hint)
+
+
+_MARK_FIRST: Final = re.compile(r"\s*(?P<mark>(?:[@`%&*!|>}\],]+[ \t]*)+)")
+_KEY_FIRST: Final = re.compile(r"[\w.-]+:(?:\s|$)")
 
 
 def _reserved_start(c: Complaint) -> Diagnostic | None:
@@ -281,9 +313,11 @@ def _misplaced_colon(c: Complaint) -> Diagnostic | None:
             return incomplete
         if not is_field(word["key"]) and (goes_on := continued_text(c, c.line)) is not None:
             return goes_on
-        return _indentation(c, len(word["key"]), at=word.start("key") + 1)
+        return indentation(c, len(word["key"]), at=word.start("key") + 1)
     if owner_of(c, c.line) is not None and (goes_on := continued_text(c, c.line)) is not None:
         return goes_on
+    if (joined := _joined_lines(c)) is not None:
+        return joined
     key, colon, value = c.text.partition(":")
     hint = None
     if colon:
@@ -292,11 +326,36 @@ def _misplaced_colon(c: Complaint) -> Diagnostic | None:
     return c.here("stray-colon", "an unquoted value cannot hold a colon and a space", hint, width=1)
 
 
+def _joined_lines(c: Complaint) -> Diagnostic | None:
+    """Find a field that stands on the line of another, or of what it belongs to."""
+    key = c.key(c.line)
+    word = _LAST_FIELD.search(c.before) or _LAST_WORD.search(c.before)
+    field = word[0] if word is not None else ""
+    known = any(field in fields_of(part) for part in ("persona", "settings", "defaults"))
+    if key == "personas" or (known and (not is_field(key) or key in fields_of("manifest"))):
+        return _joined(c, c.line, c.column - 1 - len(field), field, key)
+    if _LAST_FIELD.search(c.before):
+        return _joined(c, c.line, c.column - 1 - len(field), field, key)
+    return None
+
+
+_LAST_FIELD: Final = re.compile("(?:taskId|audioId|personaId|vocalStart|vocalEnd)$")
+_LAST_WORD: Final = re.compile(r"[\w.-]+$")
+
+
+def _joined(c: Complaint, number: int, start: int, field: str, key: str) -> Diagnostic:
+    opens = not is_field(key) or key in fields_of("manifest")
+    where = f"below {key}:, indented" if opens else f"indented as {key} is"
+    message = f"{field} stands on the line of {key}"
+    hint = f"put it on a line of its own, {where}"
+    return c.at(number, start + 1, len(field), "joined-lines", message, hint)
+
+
 def _missing_colon(c: Complaint) -> Diagnostic | None:
     if "could not find expected ':'" not in c.problem:
         return None
     text = c.lines.get(c.context_line, "")
-    return _incomplete_entry(c, c.context_line, text) or _no_key_at_all(c, c.context_line)
+    return _incomplete_entry(c, c.context_line, text) or no_key_at_all(c, c.context_line)
 
 
 def _incomplete_entry(c: Complaint, number: int, text: str) -> Diagnostic | None:
@@ -307,14 +366,13 @@ def _incomplete_entry(c: Complaint, number: int, text: str) -> Diagnostic | None
     joined = _JOINED.match(text)
     if joined is not None:
         key, value = joined["key"], joined["value"].strip()
-        return c.at(
-            number,
-            joined.end("key") + 1,
-            1,
-            "missing-space",
-            "a space is missing after the colon",
-            f"write {cut(key)}: {cut(value, LONGEST_ADVICE)}",
-        )
+        if _KEY_FIRST.match(value) and (not is_field(key) or key in fields_of("manifest")):
+            return _joined(c, number, joined.start("value"), value.partition(":")[0], key)
+        hint = f"write {cut(key)}: {cut(value, LONGEST_ADVICE)}"
+        if value[0] in _SPECIAL:
+            hint = better_than_quotes(key, value) or f"write {cut(key)}: {in_quotes(value)}"
+        place = (number, joined.end("key") + 1, 1)
+        return c.at(*place, "missing-space", "a space is missing after the colon", hint)
     stripped = text.strip()
     if ": " in text or stripped.endswith(":") or stripped[:1] in "-?\"'[{":
         return None
@@ -342,26 +400,14 @@ def _without_colon(c: Complaint, number: int, stripped: str) -> Diagnostic:
     if not is_field(key):
         if (value or not opens) and (goes_on := continued_text(c, number)) is not None:
             return goes_on
-        if re.fullmatch(r"[\w.-]+", key) is None or not (value or opens or assigned):
-            return _no_key_at_all(c, number)
+        if re.fullmatch(r"\w[\w.-]*", key) is None or not (value or opens or assigned):
+            return no_key_at_all(c, number)
     column = c.lines[number].index(stripped) + 1
     hint = f"write {cut(key)}: {cut(value.strip(), LONGEST_ADVICE)}".rstrip()
     if is_field(key) and not value and not opens:
         hint += " and its value"
     message = "a colon is missing after the key"
     return c.at(number, column, len(stripped), "missing-colon", message, hint)
-
-
-def _no_key_at_all(c: Complaint, number: int) -> Diagnostic:
-    text = c.lines.get(number, "")
-    return c.at(
-        number,
-        _indent(text) + 1,
-        len(text.strip()),
-        "missing-colon",
-        "this line holds no key: there is no colon and space in it",
-        "write # before it if it is a comment, or a key and a colon if it is a value",
-    )
 
 
 def _after_quote(c: Complaint) -> Diagnostic | None:
@@ -377,14 +423,9 @@ def _after_quote(c: Complaint) -> Diagnostic | None:
     start = scalar.start_mark
     if start.line != end.line:
         opening = c.lines.get(start.line + 1, "")[start.column :].rstrip()
-        return c.at(
-            start.line + 1,
-            start.column + 1,
-            len(opening),
-            "unclosed-quote",
-            f"this quote is only closed on line {c.line}",
-            _closing(c, start.line + 1, opening),
-        )
+        hint = _closing(c, start.line + 1, opening)
+        place = (start.line + 1, start.column + 1, 1 if hint.startswith("remove") else len(opening))
+        return c.at(*place, "unclosed-quote", f"this quote is only closed on line {c.line}", hint)
     if (mark := c.rest.strip()) in (",", ";"):
         message = f"{'a comma' if mark == ',' else 'a semicolon'} follows the text in quotes"
         return c.here("text-after-quote", message, "remove it: a line ends an entry", width=1)
@@ -443,53 +484,7 @@ def _bad_indentation(c: Complaint) -> Diagnostic | None:
     document_start = "<document start>" in c.problem
     if not starts_here or not (_expected_key(c) or document_start or "'-'" in c.problem):
         return None
-    return _indentation(c, len(c.rest.rstrip()), at=c.column)
-
-
-def _indentation(c: Complaint, width: int, at: int) -> Diagnostic:
-    above = c.line_above(c.line)
-    if above is None:
-        return c.at(
-            c.line, at, width, "bad-indentation", "this line is not indented as it should be"
-        )
-    number, text = above
-    wanted = len(text) - len(text.lstrip())
-    if (other := _other_line_at_fault(c, number, text, at - 1)) is not None:
-        return other
-    hint = f"indent it by {_spaces(wanted)}" if wanted else "remove its indentation"
-    if at - 1 == wanted:
-        return c.at(c.line, at, width, "bad-indentation", "this line cannot stand here")
-    return c.at(
-        c.line,
-        at,
-        width,
-        "bad-indentation",
-        f"this line does not line up with line {number}: "
-        f"it is indented by {_spaces(at - 1)}, line {number} by {wanted or 'none'}",
-        f"{hint}, if it belongs beside line {number}",
-    )
-
-
-def _other_line_at_fault(c: Complaint, number: int, text: str, indent: int) -> Diagnostic | None:
-    """Return that the line above is the one that is out of line, where it surely is."""
-    wanted, top = len(text) - len(text.lstrip()), c.line_above(number)
-    if top is None:  # the first line of all
-        slipped = indent == 0 < wanted
-    else:
-        above = len(top[1]) - len(top[1].lstrip())
-        slipped = wanted < indent == above and not text.rstrip().endswith(":")
-    if not slipped:
-        return None
-    beside = f"lines {top[0]} and {c.line}" if top is not None else f"line {c.line}"
-    return c.at(
-        number,
-        wanted + 1,
-        len(text.strip()),
-        "bad-indentation",
-        f"this line does not line up with {beside}: "
-        f"it is indented by {_spaces(wanted)}, and not by {indent or 'none'}",
-        f"indent it by {_spaces(indent)}" if indent else "remove its indentation",
-    )
+    return indentation(c, len(c.rest.rstrip()), at=c.column)
 
 
 def _flow(c: Complaint) -> Diagnostic | None:
@@ -584,6 +579,7 @@ _RECOGNISERS: Final[tuple[Callable[[Complaint], Diagnostic | None], ...]] = (
     *LAYOUT_SLIPS,
     _unclosed_quote,
     _tab,
+    _mark_before_key,
     _reserved_start,
     _bad_name,
     _bad_tag,
@@ -619,12 +615,18 @@ _IF_TEXT: Final = "quote it if it is meant as text"
 
 def _quote(c: Complaint, line: int, text: str, words: str = "quote it") -> str:
     """Return advice to quote a text, or better one where the field cannot be text like that."""
+    if _opens(c, line):
+        return f"remove it: what belongs to {cut(c.key(line))} stands below it"
     return better_than_quotes(c.key(line), text) or f"{words}: {in_quotes(text)}"
+
+
+def _opens(c: Complaint, line: int) -> bool:
+    """Whether a line has the key of a mapping, whose entries stand below it."""
+    key = c.key(line)
+    if not key or (is_field(key) and key not in fields_of("manifest")):
+        return False
+    return _indent(c.lines.get(line + 1, "")) > _indent(c.lines[line])
 
 
 def _indent(text: str) -> int:
     return len(text) - len(text.lstrip())
-
-
-def _spaces(count: int) -> str:
-    return "1 space" if count == 1 else f"{count or 'no'} spaces"

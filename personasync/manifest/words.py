@@ -360,7 +360,9 @@ def with_quoted(diagnostic: Diagnostic) -> Diagnostic:
     if diagnostic.code == "empty-value" and (
         cut_off := _CUT_OFF.match(source, place.end_column - 1)
     ):
-        hint = f"quote it, since # begins a comment: {in_quotes(cut_off[1])}"
+        field = source[place.column - 1 : place.end_column - 1]
+        hint = better_than_quotes(field, cut_off[1])
+        hint = hint or f"quote it, since # begins a comment: {in_quotes(cut_off[1])}"
         return replace(diagnostic, hint=hint)
     if diagnostic.hint == _QUOTE:
         text = source[place.column - 1 : place.end_column - 1]

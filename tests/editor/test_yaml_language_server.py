@@ -358,7 +358,7 @@ UNMARKED: Final = (
     Unmarked(
         "bad-indentation",
         _ELSEWHERE.format("the one above"),
-        ("indented-at-the-top.yaml:2", "indented-more.yaml:6"),
+        ("indented-at-the-top.yaml:2", "indented-more.yaml:6", "indented-part.yaml:8"),
     ),
     Unmarked("contradicting-setting", _ALONE),
     Unmarked("bad-id", "a pattern looks at no ending", ("ids-that-are-addresses.yaml:10",)),

@@ -128,7 +128,7 @@ _CHANGES: Final[tuple[tuple[str, Callable[[str, Place, str], str | None]], ...]]
     (r"remove its indentation()", _indent),
     (r"indent (?:it|\w+) by (\d+) spaces?", _indent),
     (r"remove (?:it|the dash) and the space after it()", _remove_with_space),
-    (r"remove (?:it|the \{\})(?!;| if)()", _remove),
+    (r"remove (?:it|the \{\})(?!;| if|, and)()", _remove),
     (r"remove (?:this|the) line(?!s| with)()", lambda *_: "#"),
     (r"close it with ([\"']) instead of", _close),
     (r"close it with (.) at the end", _append),
