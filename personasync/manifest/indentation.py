@@ -82,7 +82,8 @@ def _line_at_fault(c: Complaint) -> Diagnostic | None:
     """Return which of the last entries is not where its like are, if what they are is known."""
     entries = list(_entries(c))
     last = [entry for entry in entries if entry.number <= c.line][-2:]
-    for entry in (*last, *_beside_their_fields(entries)):
+    keys = [e for e in entries if e.kind == "key" and e.number < c.line]
+    for entry in (*last, *_beside_their_fields(entries), *keys):
         if entry.kind is not None:
             wanted, beside = _wanted(entry, entries)
             if entry.indent != wanted:
@@ -106,12 +107,17 @@ def _entries(c: Complaint) -> Iterator[_Entry]:
     first = max(1, c.line - _ABOVE)
     lines = pick_lines(c.data, range(first, c.line + _BELOW))
     section, opened, key = ("", 0, 0) if first == 1 else ("personas", 0, 0)
-    block: int | None = None
+    header: int | None = None  # how far a line is indented that opened a block of text
+    text = 0  # and how far the text of the block is
     for number, line in sorted(lines.items()):
         indent = len(line) - len(line.lstrip(" "))
-        if block is not None and (indent > block or not line.strip()):
+        if not line.strip():
             continue
-        block = None
+        if header is not None:
+            text, header = (indent, None) if indent > header else (0, None)
+        if text and indent >= text:
+            continue
+        text = 0
         match = _ENTRY.match(line)
         if match is None:
             continue
@@ -124,7 +130,7 @@ def _entries(c: Complaint) -> Iterator[_Entry]:
             key = number
         yield _Entry(number, indent, name, value, kind, owner)
         if value is not None and _HEADER.fullmatch(value):
-            block = indent
+            header = indent
 
 
 def _kind(name: str, value: str | None, section: str) -> str | None:
@@ -147,6 +153,8 @@ def _wanted(entry: _Entry, entries: list[_Entry]) -> tuple[int, _Entry | None]:
     like = [e for e in like if e.owner == entry.owner] or like
     if not like:
         return (entry.indent, None) if entry.indent > 0 else (_USUAL[str(entry.kind)], None)
+    if len(like) == 1 and entry.indent == _USUAL[str(entry.kind)]:
+        return entry.indent, None  # of two, the unusual one is wrong
     wanted = Counter(e.indent for e in like).most_common(1)[0][0]
     beside = min(
         (e for e in like if e.indent == wanted), key=lambda e: abs(e.number - entry.number)

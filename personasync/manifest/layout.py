@@ -18,6 +18,9 @@ from personasync.manifest.texts import LONGEST_ADVICE, in_quotes
 from personasync.model.diagnostics import Diagnostic, Place, Severity
 from personasync.model.spelling import cut
 
+LOST_INDENTATION: Final = "lost-indentation"
+"""The code of a diagnostic from which others follow, such as keys that are given twice."""
+
 _SPACES: Final = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 _UNSEEN: Final = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"
 _NAMES: Final = {
@@ -242,6 +245,10 @@ def _text_below_header(c: Complaint) -> Diagnostic | None:
             return None
         match = _HEADER.match(header[1])
         assert match is not None
+        if key == 0:
+            message = f"the indentation is lost: {match['key']} belongs to a persona"
+            hint = "indent each persona's key by 2 spaces, its fields by 4, a text below one by 6"
+            return c.at(header[0], 1, len(match["key"]), LOST_INDENTATION, message, hint)
         return c.at(
             number,
             _indent(line) + 1,

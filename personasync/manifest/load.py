@@ -14,6 +14,7 @@ from personasync.manifest.lines import with_sources
 from personasync.manifest.reader import (
     MAX_BYTES,
     MAX_PROBLEMS,
+    SEVERAL_TWICE,
     Document,
     collector_paused,
     read_document,
@@ -143,7 +144,7 @@ class _Assembly:
                 return
         self._documents.append(document)
         self._starts.append(len(self._entries))
-        self.diagnostics += [_with_start(problem) for problem in document.problems]
+        self.diagnostics += [_in_a_manifest(problem) for problem in document.problems]
         self._omitted += document.omitted
         if document.root is BROKEN:
             return
@@ -337,8 +338,11 @@ def _foreign(name: str) -> Diagnostic:
     )
 
 
-def _with_start(problem: Diagnostic) -> Diagnostic:
-    """Return a problem of a document, with advice on where to begin when it is empty."""
+def _in_a_manifest(problem: Diagnostic) -> Diagnostic:
+    """Return a problem of a document, with advice that knows what the document is to be."""
+    if problem.hint == SEVERAL_TWICE:
+        hint = "remove them; or, if another persona begins here, write its key on the line above"
+        return replace(problem, hint=hint)
     if problem.code != "empty-file":
         return problem
     hint = "begin with version: 1 and personas:, or let personasync init write a manifest"

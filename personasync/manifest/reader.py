@@ -10,12 +10,14 @@ import gc
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import chain
 from operator import attrgetter
 from typing import Any, Final, NoReturn
 
 import yaml
 
+from personasync.manifest.layout import LOST_INDENTATION
 from personasync.manifest.slips import MAX_DEPTH, TOO_DEEP, explain_bytes, explain_syntax
 from personasync.manifest.values import (
     BROKEN,
@@ -44,6 +46,9 @@ MAX_NODES: Final = 1_600_000
 MAX_PROBLEMS: Final = 500
 """The most problems that are told apart; further ones are only counted."""
 
+SEVERAL_TWICE: Final = "remove them; or write above them the key of what they belong to"
+"""What to do about several keys in a row that are given twice."""
+
 _LONGEST_QUOTED: Final = 64
 _CACHED_SCALARS: Final = 1024
 _SPAN: Final = 4  # numbers that make a place: line and column of its start and of its end
@@ -55,10 +60,21 @@ class Document:
     """The values of one YAML text, and where each stands.
 
     ``root`` is ``BROKEN`` when nothing could be read; ``problems`` then says
-    why. ``omitted`` counts the problems beyond ``MAX_PROBLEMS``.
+    why. ``omitted`` counts the problems beyond ``MAX_PROBLEMS``. ``refused`` are
+    keys that are told of already, and whose values are there all the same.
     """
 
-    __slots__ = ("_lines", "_root_span", "_spans", "data", "file", "omitted", "problems", "root")
+    __slots__ = (
+        "_lines",
+        "_root_span",
+        "_spans",
+        "data",
+        "file",
+        "omitted",
+        "problems",
+        "refused",
+        "root",
+    )
 
     def __init__(self, file: str, data: bytes) -> None:
         self.file = file
@@ -66,6 +82,7 @@ class Document:
         self.root: Value = BROKEN
         self.problems: list[Diagnostic] = []
         self.omitted = 0
+        self.refused: set[str] = set()
         self._root_span: Span = (1, 1, 0, 0)
         self._lines: list[bytes] = []
         self._spans = array("i")  # lines and columns as the parser counts them, from 0
@@ -141,7 +158,17 @@ class _Frame:
     next; where it is ``None``, a key does.
     """
 
-    __slots__ = ("key", "key_event", "mapping", "marks", "merges", "nodes", "start", "value")
+    __slots__ = (
+        "key",
+        "key_event",
+        "mapping",
+        "marks",
+        "merges",
+        "nodes",
+        "start",
+        "twice",
+        "value",
+    )
 
     def __init__(self, value: Map | list[Value], start: Any, nodes: int) -> None:
         self.value: Any = value
@@ -152,6 +179,19 @@ class _Frame:
         self.key_event: Any = None
         self.marks: list[Any] = []
         self.merges: list[tuple[Value, Any]] = []
+        self.twice: _Twice | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Twice:
+    """Keys that were given before, one after the other, and which of the problems tells of them.
+
+    ``size`` is how many good keys came before them.
+    """
+
+    problem: int
+    size: int
+    keys: list[str]
 
 
 class _Unknown:
@@ -194,9 +234,10 @@ class _Builder:
             document.root = BROKEN
         except yaml.YAMLError as error:
             document.root = BROKEN
-            document.problems.append(
-                explain_syntax(document.file, document.data, error, self._last_scalar)
-            )
+            problem = explain_syntax(document.file, document.data, error, self._last_scalar)
+            if problem.code == LOST_INDENTATION:
+                document.problems.clear()
+            document.problems.append(problem)
 
     def _run(self) -> None:
         """Take in every event.
@@ -280,7 +321,11 @@ class _Builder:
         """Return the key, ``_MERGE``, or ``None`` where the entry is not to be kept."""
         if type(value) is not str:
             self._odd_key(value, event)
-            return None
+            text = event.value if isinstance(event, yaml.ScalarEvent) else None
+            if text is None or text in frame.value:
+                return None
+            self._document.refused.add(text)
+            return str(text)  # so that what stands below it is looked at
         if value == "<<" and isinstance(event, yaml.ScalarEvent) and event.implicit[0]:
             return self._merge_key(frame, event)
         if value in frame.value:
@@ -304,8 +349,18 @@ class _Builder:
         return _MERGE
 
     def _duplicate(self, frame: _Frame, key: str, event: Any) -> None:
+        run, problems = frame.twice, self._document.problems
+        if run is not None and run.size == len(frame.value) and key not in run.keys:
+            run.keys.append(key)
+            problems[run.problem] = replace(
+                problems[run.problem],
+                message=f"the keys {_listed(run.keys)} are given twice in one mapping",
+                hint=SEVERAL_TWICE,
+            )
+            return
         if self._full():
             return
+        frame.twice = _Twice(len(problems), len(frame.value), [key])
         start = _MARKS * list(frame.value).index(key)
         first = Place(self._document.file, *_span(*frame.marks[start : start + 2]))
         self._problem(
@@ -461,7 +516,7 @@ class _Builder:
                 "undefined-alias",
                 event,
                 f"*{name} refers to an anchor &{name} that is not defined above",
-                hint=f'quote it if it is meant as text: "*{name}"',
+                hint="quote it if it is meant as text",
             )
             return BROKEN
         if isinstance(value, _Unfinished):
@@ -531,6 +586,11 @@ class _Builder:
             self._document.problems.append(
                 Diagnostic(Severity.ERROR, code, message, place, hint, related)
             )
+
+
+def _listed(keys: list[str]) -> str:
+    shown = [cut(key, 60) for key in keys[:4]] + ([f"{len(keys) - 4} more"] if keys[4:] else [])
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def _parser(data: bytes) -> Any:

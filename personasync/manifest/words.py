@@ -32,8 +32,9 @@ Path = tuple[str | int, ...]
 _PARTS: Final = {0: None, 1: "settings", 2: "persona"}
 _GUESSES: Final = 100  # how many unknown fields of one mapping are compared with the known ones
 _QUOTE: Final = "quote it"
+_IF_TEXT: Final = "quote it if it is meant as text"
 QUOTE_LINE: Final = "quote the whole text; or put a space after # if it is a comment"
-"""Advice that ``with_quoted`` completes, as it does with that to quote a value."""
+"""Advice that ``with_quoted`` completes, as it does with those to quote a value."""
 
 _ALIASES: Final = {
     "id": "audioId",
@@ -185,6 +186,9 @@ def _missing(document: Document, violation: Violation) -> Iterator[Diagnostic]:
     path = violation.path
     unknown = [name for name in value if name not in known_fields(path)]
     meant = {meant_field(name, path) for name in unknown[:_GUESSES]}
+    nested = [part for part in value.values() if not path and isinstance(part, Map)]
+    elsewhere = {name for part in nested for name in part} & {"personas"}  # told of there
+    meant |= elsewhere
     missing = [name for name in violation.expected if name not in value and name not in meant]
     if not missing:
         return
@@ -209,9 +213,15 @@ def _unknown(document: Document, violation: Violation) -> Iterator[Diagnostic]:
     known = known_fields(path)
     if not path and "personas" in mapping and mapping["personas"] is None:
         return  # what is below personas: was not indented, as is said of its being empty
+    of_persona = known_fields(("personas", "")) if not path else []
+    told = False
     for index, (name, value) in enumerate(mapping.items()):
-        if name in known:
+        again, told = told, name in of_persona
+        if name in known or name in document.refused or (again and told):
             continue
+        if len(path) == 1 and name in known_fields(()):
+            yield _indented_part(document, path, index, name)
+            return  # what comes after it belongs to it
         if not name.strip():
             yield _error(
                 "missing-key",
@@ -235,10 +245,25 @@ def _unknown(document: Document, violation: Violation) -> Iterator[Diagnostic]:
         )
 
 
+def _indented_part(document: Document, path: Path, index: int, name: str) -> Diagnostic:
+    return _error(
+        "bad-indentation",
+        f"{name} is indented as the fields of {path[0]} are, and belongs to the manifest itself",
+        document.nth_key_place(_mapping_at(document, path), index),
+        "remove its indentation",
+    )
+
+
 def _elsewhere(name: str, value: Value, path: Path) -> str | None:
     """Return where a field belongs that stands in the wrong mapping."""
     if not path and isinstance(value, Map) and {"taskId", "audioId", "name"} & value.keys():
         return f"if {cut(name)} is a persona, indent it below personas:"
+    if (
+        len(path) == 2
+        and (value is None or isinstance(value, Map))
+        and meant_field(name, path) is None
+    ):
+        return f"if {cut(name)} is a persona, indent it as {path[1]} is"
     homes = {"settings": known_fields(("settings",)), "defaults": known_fields(("defaults",))}
     if path[:1] == ("personas",) and name in homes["settings"]:
         return f"{name} belongs under settings, for the whole manifest"
@@ -248,7 +273,10 @@ def _elsewhere(name: str, value: Value, path: Path) -> str | None:
                 also = " or, indented, to a persona" if home == "defaults" else ""
                 return f"{name} belongs under {home}{also}"
         if name in known_fields(("personas", "")):
-            return f"{name} belongs to a persona, below personas: and its key"
+            return (
+                f"{name} belongs to a persona: indent it, and the fields below it, "
+                "below personas: and the persona's key"
+            )
     return None
 
 
@@ -262,7 +290,10 @@ def _wrong_type(document: Document, violation: Violation) -> Iterator[Diagnostic
     if not expects_scalar:
         holder = _mapping_at(document, path[:-1]) if path else {}
         if len(path) == 2 and _is_field_among_personas(path, value, holder):
-            if not any(value is None for value in holder.values()):
+            first = next(iter(holder))
+            if first == path[-1]:
+                yield _key_of_persona_missing(document, first)
+            elif first not in known_fields(path) and None not in holder.values():
                 yield _field_among_personas(path, place)
             return
         known = known_fields(path[:-1]) if len(path) == 1 else ()
@@ -280,6 +311,15 @@ def _is_field_among_personas(path: Path, value: Value, personas: Mapping[str, Va
     """Whether what stands as a persona is a field that was not indented below one."""
     is_scalar = value is not None and not isinstance(value, (dict, list))
     return is_scalar and path[-1] in known_fields(("personas", "")) and len(personas) > 1
+
+
+def _key_of_persona_missing(document: Document, field: str) -> Diagnostic:
+    return _error(
+        "missing-key",
+        f"a persona begins here, and its key is missing: {field} is a field",
+        document.key_place(_mapping_at(document, ("personas",)), field),
+        "write its key on a line above, such as neon-siren:, and indent its fields below it",
+    )
 
 
 def _field_among_personas(path: Path, place: Place) -> Diagnostic:
@@ -338,7 +378,9 @@ def _described(value: Value) -> str:
 def _not_text(path: Path, value: Value, place: Place) -> Diagnostic:
     name = dotted(path)
     if isinstance(value, (dict, list)):
-        hint = "quote it if it is meant as text" if not isinstance(value, Map) else None
+        hint = _IF_TEXT if not isinstance(value, Map) else None
+        if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+            hint = f"write {in_quotes(', '.join(map(str, value)))}: it is one text"
         if isinstance(value, Map):
             hint = "write the text on the same line, after the colon; quote it if it holds { or : "
             hint = hint.rstrip()
@@ -364,10 +406,10 @@ def with_quoted(diagnostic: Diagnostic) -> Diagnostic:
         hint = better_than_quotes(field, cut_off[1])
         hint = hint or f"quote it, since # begins a comment: {in_quotes(cut_off[1])}"
         return replace(diagnostic, hint=hint)
-    if diagnostic.hint == _QUOTE:
+    if diagnostic.hint in (_QUOTE, _IF_TEXT):
         text = source[place.column - 1 : place.end_column - 1]
         better = better_than_quotes(source[: place.column - 1].strip().rstrip(":"), text)
-        return replace(diagnostic, hint=better or f"{_QUOTE}: {in_quotes(text)}")
+        return replace(diagnostic, hint=better or f"{diagnostic.hint}: {in_quotes(text)}")
     if diagnostic.hint == QUOTE_LINE:
         text = source[place.column - 1 :].rstrip()
         if cut(text, LONGEST_ADVICE) == text:
@@ -416,7 +458,8 @@ def _odd_number(name: str, wanted: str, value: Odd, place: Place) -> Diagnostic:
 def _pattern(document: Document, violation: Violation) -> Iterator[Diagnostic]:
     path, value = violation.path, violation.value
     if path == ("personas",):
-        yield _bad_key(document, path, value)
+        if value not in document.refused:
+            yield _bad_key(document, path, value)
         return
     place = _place(document, path)
     name, field = dotted(path), str(path[-1])

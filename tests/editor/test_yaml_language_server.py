@@ -370,10 +370,19 @@ UNMARKED: Final = (
         _ALONE,
         ("across-files/soul.yml:3", "several-files-all-wrong/d-fine.yaml:3"),
     ),
+    Unmarked(
+        "duplicate-key",
+        _ELSEWHERE.format("that of the last key"),
+        ("persona-key-at-field-depth.yaml:18",),
+    ),
     Unmarked("duplicate-persona-id", _COMPARES),
     Unmarked("empty-file", "editors only tell which fields a file without a word leaves out"),
     Unmarked("empty-segment", _COMPARES),
-    Unmarked("key-not-text", _TEXT, ("date-as-key.yaml:3", "number-as-key.yaml:8")),
+    Unmarked(
+        "key-not-text",
+        _TEXT,
+        ("date-as-key.yaml:3", "number-as-key.yaml:8", "refused-key-and-its-fields.yaml:17"),
+    ),
     Unmarked("merge-not-mapping", "editors pass over a merge of something else"),
     Unmarked(
         "missing-field",
