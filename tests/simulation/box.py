@@ -7,11 +7,11 @@ import random
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -77,11 +77,8 @@ class Box:
         real = {"threading": sys.modules["threading"], "SimpleQueue": _queue(), "time": time}
         with ExitStack() as stack:
             put = lambda *patch: stack.enter_context(mock.patch.object(*patch))  # noqa: E731
-            for name, module in list(sys.modules.items()):
-                if name.startswith("personasync."):
-                    for word, stand_in in instead.items():
-                        if getattr(module, word, None) is real[word]:
-                            put(module, word, stand_in)
+            for module, word in _uses_of(real):
+                put(module, word, instead[word])
             put(personasync.engine.run.Mailbox, "now", staticmethod(clocks.monotonic))
             put(personasync.engine.run, "signals", self._signals)
             put(personasync.engine.run.Workers, "ask", self._asking())
@@ -186,6 +183,14 @@ class Box:
                     self._node = None
 
         return FileLock
+
+
+def _uses_of(real: Mapping[str, Any]) -> Iterator[tuple[ModuleType, str]]:
+    """Yield where the package has something of the real world under its usual name."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("personasync."):
+            names = vars(module)
+            yield from ((module, word) for word in real if names.get(word) is real[word])
 
 
 def _queue() -> type:
