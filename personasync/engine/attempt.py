@@ -158,7 +158,10 @@ class Attempt:
         if row is not None and row.result is Result.CREATED and step.event is not None:
             told = replace(step.event, rescued=kept)
             return Step(None, told, replace(row, rescued=kept))
-        return self.unknown(f"its outcome could not be recorded: {why}", at)
+        unknown = self.unknown(f"its outcome could not be recorded: {why}", at)
+        if unknown.result is None or not self._shown_ids():
+            return unknown
+        return replace(unknown, result=replace(unknown.result, rescued=kept))
 
     def _pending(self, outcome: Outcome, at: str) -> Entry:
         code, reason = code_of(outcome), reason_of(outcome)

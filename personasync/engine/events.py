@@ -51,9 +51,10 @@ class PersonaResult:
     """One persona's row of the account.
 
     ``entry`` is what is recorded now; ``reason`` says why, when it is not
-    created; ``rescued`` is set when the ID is not in the state: where it is
-    kept instead, or an empty text when nowhere but on the screen. ``held`` is
-    why it was not asked for, where a check found that it must not be yet.
+    created; ``rescued`` is set when the ID, or an answer that shows one, is not
+    in the state: where it is kept instead, or an empty text when nowhere but on
+    the screen. ``held`` is why it was not asked for, where a check found that
+    it must not be yet.
     """
 
     action: Action

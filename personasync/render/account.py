@@ -420,13 +420,14 @@ class _Writer:
             yield f"    {self.shell.line(Command('import', (key, persona_id), force))}"
 
     def _kept(self, rows: Sequence[PersonaResult]) -> Iterator[str]:
-        """Say which answers are kept, each once."""
+        """Say which answers were received, each once."""
         keys: dict[KeptAnswer, list[str]] = {}
+        kept = "received" if any(row.rescued == "" for row in rows) else "received and kept"
         for row in rows:
             if row.entry is not None and row.entry.answer is not None:
                 keys.setdefault(row.entry.answer, []).append(printable(row.action.key))
         for answer, named in keys.items():
-            text = f"received and kept ({', '.join(named)}): {_received(answer)}"
+            text = f"{kept} ({', '.join(named)}): {_received(answer)}"
             if answer.cut_id:
                 text += "; the ID in it was cut off, so it may lack its end"
             yield from wrap(text, self.width, indent="    ", hanging="      ")

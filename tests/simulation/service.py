@@ -41,6 +41,10 @@ class Service:
     asked: dict[Process, list[float]] = field(default_factory=dict)
     delivered: dict[str, Process] = field(default_factory=dict)
     """Each ID whose answer a run had in its hands, whole."""
+    over: set[Process] = field(default_factory=set)
+    """Whose account has been given: one that was told twice to leave waits for no answer."""
+    late: dict[str, float] = field(default_factory=dict)
+    """When an ID was delivered that came after the account."""
     on_send: Callable[[Process, str], None] = lambda _process, _audio: None
     on_arrival: Callable[[Process], None] = lambda _process: None
 
@@ -110,6 +114,8 @@ class SimulatedClient:
         made = self._service.made.get(audio)
         if made and f'"{made}"'.encode() in reply[1]:
             self._service.delivered[made] = process
+            if process in self._service.over:
+                self._service.late[made] = kernel.now
         return classify(_on_the_wire(*reply))
 
     def _journey(self, process: Process, request: PersonaRequest) -> tuple[int, bytes] | None:

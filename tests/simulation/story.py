@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,8 @@ API: Final = "https://api.example"
 PLACE: Final = "s3://bucket/personas"
 DATABASE: Final = shared_location("postgresql://database.example/personas")
 RATE: Final = Rate(4, 10.0)
+_TIME_TO_WRITE: Final = 0.05
+"""Seconds that a rescue file takes on a disk that is well."""
 LOCK_TIMEOUTS: Final = (0.0, 5.0, 90.0, 90.0)
 """Seconds; only the longest outlives a lease."""
 
@@ -130,6 +133,7 @@ class _Play:
         self.destroyed: set[str] = set()
         """IDs of which somebody destroyed the last copy."""
         self.ended: list[tuple[Process, int, Account | None]] = []
+        self.exits: dict[Process, float] = {}
         self.broken: str | None = None
         self.disturbed: set[Process] = set()
         self.in_flight: set[tuple[Process, str]] = set()
@@ -206,7 +210,7 @@ class _Play:
         must = {
             persona_id
             for persona_id, process in self.service.delivered.items()
-            if not process.dead or process in self.finished
+            if (not process.dead or process in self.finished) and not self._too_late(persona_id)
         }
         lost = (must | self.shown) - known - self.told_only - self.destroyed
         if lost:
@@ -222,6 +226,17 @@ class _Play:
     @property
     def finished(self) -> set[Process]:
         return {process for process, _code, _account in self.ended}
+
+    def _too_late(self, persona_id: str) -> bool:
+        """Whether an ID came after the account, and no disk took it, or no time was left for one.
+
+        A run that was told twice to leave can neither show it any more nor wait.
+        """
+        came = self.service.late.get(persona_id)
+        if came is None:
+            return False
+        gone = self.exits.get(self.service.delivered[persona_id], math.inf)
+        return "disk" in self.story.troubles or gone - came < _TIME_TO_WRITE
 
     def _known(self) -> set[str]:
         contents = self._log().read()
@@ -242,6 +257,7 @@ class _Play:
             self.kernel.say(f"{process} ends: {error.message}")
         self.kernel.say(f"{process} exits {code}")
         self.ended.append((process, code, account))
+        self.exits[process] = self.kernel.now
         if account is not None:
             self._check_account(process, account)
         self.kernel.bury(process)
@@ -319,12 +335,23 @@ class _Play:
         elif "stops" in troubles and luck < (0.1 if what.startswith("answer") else 0.02):
             self.disturbed.add(process)
             self.kernel.stop(process, chance.choice([1.0, 50.0, 130.0]))
-        elif "signals" in troubles and luck < 0.025:
+        elif "clocks" in troubles and luck < 0.024:
+            self._sleep(process.machine, chance.choice([5.0, 50.0, 130.0]))
+        elif "signals" in troubles and luck < 0.03:
             self.box.signal(process, chance.choice([2, 15]))
-        elif "disk" in troubles and luck < 0.035:
+        elif "disk" in troubles and luck < 0.04:
             disk = self.machines[process.machine].disk
             disk.full = chance.random() < 0.3
             disk.failing = chance.choice([0.0, 0.0, 0.1])
+
+    def _sleep(self, machine: str, seconds: float) -> None:
+        """Close the lid of a machine: all of it stands still, and one of its clocks as well."""
+        self.kernel.say(f"{machine} sleeps")
+        for process in self.kernel.processes(machine):
+            if not process.dead:
+                self.disturbed.add(process)
+                self.kernel.stop(process, seconds)
+        self.machines[machine].slept += seconds
 
     def _somebody(self) -> None:
         """Somebody does to the state what people do every day."""
@@ -425,6 +452,8 @@ class _Play:
         self.kernel.step(f"shows {event.kind} {event.key or ''}")
         if event.kind is EventKind.RUN_START:
             self.runs[process] = event.run
+        if event.kind is EventKind.RUN_END:
+            self.service.over.add(process)
         if event.persona_id is None:
             return
         if event.rescued == "":
@@ -440,6 +469,8 @@ class _Play:
     def _check_account(self, process: Process, account: Account) -> None:
         for row in account.results:
             made = self.service.made.get(row.action.audio_id)
+            if row.rescued == "" and row.entry and row.entry.answer:
+                self.told_only |= set(row.entry.answer.shown_ids)
             match row.result:
                 case Result.CREATED if row.entry and row.entry.persona_id != made:
                     self._break(f"the account says {row.entry.persona_id}, not {made}")

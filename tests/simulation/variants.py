@@ -29,6 +29,7 @@ from personasync.state.segments import SegmentLog
 from personasync.state.state_file import StateFile
 from tests.simulation import rows
 from tests.simulation.rows import Tables
+from tests.simulation.service import SimulatedClient
 
 folding = sys.modules["personasync.state.fold"]
 
@@ -129,6 +130,43 @@ def the_lease_is_not_looked_at(stack: ExitStack) -> None:
     _instead(stack, shared.SharedLog, "confirm", lambda _self: None)
 
 
+def the_lease_is_judged_by_the_wrong_clock(stack: ExitStack) -> None:
+    """By the one that stands still while the machine sleeps."""
+    _instead(stack, lease, "now", lambda clock: (clock.monotonic(), clock.monotonic()))
+
+
+def segments_are_deleted(stack: ExitStack) -> None:
+    compact = SegmentLog.compact
+
+    def tidy(self: Any) -> None:
+        compact(self)
+        for name in list(self._bucket._store.objects):
+            if name.startswith("log/"):
+                del self._bucket._store.objects[name]
+
+    _instead(stack, SegmentLog, "compact", tidy)
+
+
+def sync_after_the_send(stack: ExitStack) -> None:
+    append, ask = Appender.append, SimulatedClient.create
+    behind: list[Callable[[], None]] = []
+
+    def unsynced(self: Any, data: bytes) -> None:
+        with mock.patch.object(os, "fsync", return_value=None):
+            append(self, data)
+        behind.append(lambda: os.fsync(self._file))
+
+    def send(self: Any, request: Any) -> Any:
+        try:
+            return ask(self, request)
+        finally:
+            while behind:
+                behind.pop()()
+
+    _instead(stack, Appender, "append", unsynced)
+    _instead(stack, SimulatedClient, "create", send)
+
+
 def the_lease_is_taken_at_once(stack: ExitStack) -> None:
     _instead(stack, lease, "SECONDS", 3.0)
 
@@ -172,7 +210,7 @@ def a_rescue_is_removed_before_it_is_taken_in(stack: ExitStack) -> None:
     _instead(stack, SegmentLog, "_rescued", lambda _self, _reading: [])
 
 
-def pending_hides_an_id(stack: ExitStack) -> None:
+def the_last_line_of_a_merge_wins(stack: ExitStack) -> None:
     def last_wins(entries: Iterable[Entry]) -> dict[str, Entry]:
         return {entry.audio_id: entry for entry in entries}
 

@@ -109,6 +109,13 @@ class TestNotRecorded:
         assert step.result.result is Result.UNKNOWN
         assert step.result.reason == "its outcome could not be recorded: full"
 
+    @pytest.mark.parametrize("kept", ["x.rescue", ""])
+    def test_an_answer_that_shows_an_id_is_told_with_where_it_is_kept(self, kept):
+        shows = Unclear("?", answer=KeptAnswer.of_text('{"personaId": "f00dcafe42", "'))
+        made = attempt(shows)
+        step = made.unrecorded(made.settle(shows, AT), "full", AT, kept=kept)
+        assert (step.result.result, step.result.rescued) == (Result.UNKNOWN, kept)
+
     def test_what_was_never_sent_stays_so(self):
         made = attempt()
         step = made.unrecorded(made.take_back(AT), "full", AT, kept="")

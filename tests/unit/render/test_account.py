@@ -167,6 +167,15 @@ Apply incomplete: 2 created, 0 failed, 0 in conflict, 0 unknown, 0 not attempted
     )
 
 
+def test_an_answer_that_is_nowhere_but_here_is_shown_with_the_id_in_it() -> None:
+    answer = KeptAnswer.of_text('{"data": {"personaId": "id-7"}')
+    account = Account("r", (row("a", Result.UNKNOWN, rescued="", answer=answer),))
+    text = render_account(account)
+    assert "NOT IN THE STATE" in text
+    assert "    personasync import a id-7\n" in text
+    assert '    received (a): an answer: {"data": {"personaId": "id-7"}\n' in text
+
+
 @pytest.mark.parametrize(
     ("number", "stopped", "line"),
     [
