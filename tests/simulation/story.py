@@ -322,7 +322,7 @@ class _Play:
         if self.kernel.calm or process.machine == "ether" or "/cron" in process.name:
             return
         troubles, chance = self.story.troubles, self.kernel.chance
-        luck = chance.random()
+        luck, heard = chance.random(), what.startswith("answer")
         if "kills" in troubles and luck < 0.01:
             self.kernel.kill(process)
         elif "power" in troubles and luck < 0.013:
@@ -332,10 +332,10 @@ class _Play:
                 if other is not process and "/cron" not in other.name:
                     self.kernel.kill(other)
             self.kernel.kill(process)
-        elif "stops" in troubles and luck < (0.1 if what.startswith("answer") else 0.02):
+        elif "stops" in troubles and luck < (0.1 if heard else 0.02):
             self.disturbed.add(process)
             self.kernel.stop(process, chance.choice([1.0, 50.0, 130.0]))
-        elif "clocks" in troubles and luck < 0.024:
+        elif "clocks" in troubles and luck < (0.2 if heard else 0.024):
             self._sleep(process.machine, chance.choice([5.0, 50.0, 130.0]))
         elif "signals" in troubles and luck < 0.03:
             self.box.signal(process, chance.choice([2, 15]))

@@ -132,7 +132,8 @@ def the_lease_is_not_looked_at(stack: ExitStack) -> None:
 
 def the_lease_is_judged_by_the_wrong_clock(stack: ExitStack) -> None:
     """By the one that stands still while the machine sleeps."""
-    _instead(stack, lease, "now", lambda clock: (clock.monotonic(), clock.monotonic()))
+    for module in (lease, postgres):
+        _instead(stack, module, "now", lambda clock: (clock.monotonic(), clock.monotonic()))
 
 
 def segments_are_deleted(stack: ExitStack) -> None:
