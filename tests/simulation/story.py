@@ -474,7 +474,9 @@ class _Play:
             match row.result:
                 case Result.CREATED if row.entry and row.entry.persona_id != made:
                     self._break(f"the account says {row.entry.persona_id}, not {made}")
-                case Result.FAILED if made and process not in self.disturbed:
+                case Result.FAILED if (
+                    made and made not in self.destroyed and process not in self.disturbed
+                ):
                     self._break(f"the account says that {row.action.key} failed")
                 case _:
                     pass
