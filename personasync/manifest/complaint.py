@@ -84,10 +84,16 @@ class Complaint:
         return None
 
     def near(self) -> Iterator[tuple[int, str]]:
-        """Yield the lines, with their numbers, of which one is at fault: the last ones read."""
+        """Yield the lines, with their numbers, of which one is at fault: the last ones read.
+
+        They begin with an entry, or with what was to be one.
+        """
         above = self.line_above(self.line)
         first = min(self.context_line, above[0] if above else self.line)
-        for number in range(max(first, self.line - 20), self.line + 1):
+        last = max(1, self.line - 20)
+        while first > last and not self.key(first):
+            first -= 1
+        for number in range(max(first, last), self.line + 1):
             yield number, self.lines.get(number, "")
 
     def at(

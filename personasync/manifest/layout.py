@@ -37,7 +37,7 @@ _LOOKS_RIGHT: Final = re.compile(
       | (?P<bullet>[{_BULLETS}]|[0-9]{{1,2}}[.)])[ \t]+(?=[\w-]+:(?:[ \t]|$))
       | [\w.-]{{1,64}}[ \t]*(?P<colon>[：﹕∶꞉︰︓])
       | [\w.-]{{1,64}}(?P<before>[{_SPACES}{_UNSEEN}]+)[ ]*:
-      | [\w.-]{{1,64}}:(?P<after>[{_SPACES}{_UNSEEN}]+)
+      | [\w.-]{{1,64}}:[ ]*(?P<after>[{_SPACES}{_UNSEEN}]+)
     )""",
     re.MULTILINE | re.VERBOSE,
 )
@@ -242,7 +242,7 @@ def _text_below_header(c: Complaint) -> Diagnostic | None:
         key = _indent(header[1])
         wanted = max(_indent(first), 0) if _indent(first) > key else key + 2
         if _indent(line) >= wanted:
-            return None
+            continue
         match = _HEADER.match(header[1])
         assert match is not None
         if key == 0:

@@ -19,7 +19,7 @@ from personasync.manifest.layout import (
     owner_of,
     within_quotes,
 )
-from personasync.manifest.meaning import NUMBERS, better_than_quotes
+from personasync.manifest.meaning import ID_FIELDS, NUMBERS, better_than_quotes
 from personasync.manifest.texts import LONGEST_ADVICE, in_quotes
 from personasync.model.diagnostics import Diagnostic, Place, Severity
 from personasync.model.spelling import cut
@@ -164,7 +164,7 @@ def _unclosed_quote(c: Complaint) -> Diagnostic | None:
         return None
     quote = c.begun[:1]
     hint = _closing(c, c.context_line, c.begun)
-    if (last := c.begun[-1:]) in QUOTES and last != quote:
+    if (last := c.begun[-1:]) in QUOTES and last != quote and hint.startswith("close"):
         hint = f"close it with {quote} instead of {last}"
     width = 1 if hint.startswith("remove") else len(c.begun)
     place = (c.context_line, c.context_column, width)
@@ -177,6 +177,8 @@ def _closing(c: Complaint, line: int, opening: str) -> str:
         return "remove it"
     if c.key(line) in (*NUMBERS, "version"):
         return "remove it: a number has no quotes"
+    if c.key(line) in ID_FIELDS and (better := better_than_quotes(c.key(line), opening[1:])):
+        return better
     return f"close it with {opening[0]} at the end of the text"
 
 
@@ -308,7 +310,7 @@ def _misplaced_colon(c: Complaint) -> Diagnostic | None:
     above = c.line_above(c.line)
     if word is not None and above is not None:
         number, text = above
-        incomplete = _incomplete_entry(c, number, text)
+        incomplete = _broken_header(c, number) or _incomplete_entry(c, number, text)
         if incomplete is not None:
             return incomplete
         if not is_field(word["key"]) and (goes_on := continued_text(c, c.line)) is not None:
@@ -355,7 +357,25 @@ def _missing_colon(c: Complaint) -> Diagnostic | None:
     if "could not find expected ':'" not in c.problem:
         return None
     text = c.lines.get(c.context_line, "")
-    return _incomplete_entry(c, c.context_line, text) or no_key_at_all(c, c.context_line)
+    above = _broken_header(c, c.context_line)
+    return above or _incomplete_entry(c, c.context_line, text) or no_key_at_all(c, c.context_line)
+
+
+def _broken_header(c: Complaint, line: int) -> Diagnostic | None:
+    """Find a ``description:>`` or ``description= >`` above lines of text that have no key."""
+    for number in range(line - 1, max(0, line - 20), -1):
+        text = c.lines.get(number, "")
+        match = _BROKEN_HEADER.match(text)
+        if match is not None and is_field(match["key"]):
+            return _incomplete_entry(c, number, text)
+        if _KEY_FIRST.match(text.strip()):
+            return None
+    return None
+
+
+_BROKEN_HEADER: Final = re.compile(
+    r"\s*(?P<key>[\w.-]+)(?:\s*(?:[:=;]|=>|->)|\s)\s*[|>][-+0-9]{0,2}$"
+)
 
 
 def _incomplete_entry(c: Complaint, number: int, text: str) -> Diagnostic | None:
@@ -369,7 +389,7 @@ def _incomplete_entry(c: Complaint, number: int, text: str) -> Diagnostic | None
         if _KEY_FIRST.match(value) and (not is_field(key) or key in fields_of("manifest")):
             return _joined(c, number, joined.start("value"), value.partition(":")[0], key)
         hint = f"write {cut(key)}: {cut(value, LONGEST_ADVICE)}"
-        if value[0] in _SPECIAL:
+        if value[0] in _SPECIAL and not _BROKEN_HEADER.match(text):
             hint = better_than_quotes(key, value) or f"write {cut(key)}: {in_quotes(value)}"
         place = (number, joined.end("key") + 1, 1)
         return c.at(*place, "missing-space", "a space is missing after the colon", hint)

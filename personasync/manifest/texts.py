@@ -55,7 +55,7 @@ def text_troubles(field: str, text: str) -> Iterator[Trouble]:
         yield Trouble("placeholder", f"is a placeholder: {quoted(plain)}", _WANTED[field])
         return
     if not ordinary:
-        yield from _left_from_elsewhere(plain)
+        yield from _left_from_elsewhere(field, plain)
     if _AROUND.search(text):
         message = f"{'begins' if text[0].isspace() else 'ends'} with white space"
         yield _warning("white-space-around", message, f"write {written(plain)}")
@@ -94,9 +94,9 @@ def _characters(field: str, text: str) -> Iterator[Trouble]:
         yield _warning("unseen-character", _holds(hidden[0]), _PASTED)
 
 
-def _left_from_elsewhere(text: str) -> Iterator[Trouble]:
+def _left_from_elsewhere(field: str, text: str) -> Iterator[Trouble]:
     """Yield what a word processor, a web page or a program has left in a text."""
-    yield from _quotes(text)
+    yield from _quotes(field, text)
     yield from _ends(text)
     if (space := _ODD_SPACE.search(text)) is not None:
         message = f"holds {_space_name(space[0])}, which looks like an ordinary one"
@@ -110,13 +110,13 @@ def _left_from_elsewhere(text: str) -> Iterator[Trouble]:
         yield _warning("escape-as-text", message, "write the character itself")
 
 
-def _quotes(text: str) -> Iterator[Trouble]:
+def _quotes(field: str, text: str) -> Iterator[Trouble]:
     """Yield what is left of quotes: both, or the one whose other half was lost."""
     first, last = text[:1], text[-1:]
-    if first in _TYPOGRAPHIC and last in _TYPOGRAPHIC and len(text) > 2:
+    if first in QUOTES and last in QUOTES and _are_around(first, last, text):
         message = f"holds the quotes around it, {first} and {last}, for good"
-        yield _warning("curly-quotes", message, f"write {written(text[1:-1].strip())}")
-    elif last in QUOTES and _is_alone(last, text) and not _BEFORE_LAST_QUOTE.search(text):
+        yield _warning("curly-quotes", message, f"write {written(text.strip(QUOTES).strip())}")
+    elif last in QUOTES and _is_alone(last, text) and not _MAY_END[field].search(text):
         message = f"ends with {last}, and no quote opens it"
         code = "lone-quote" if last in "\"'" else "curly-quotes"
         yield _warning(code, message, f"write {written(text[:-1].strip())}")
@@ -125,15 +125,24 @@ def _quotes(text: str) -> Iterator[Trouble]:
         yield _warning("curly-quotes", message, f"write {written(text[1:].strip())}")
 
 
+def _are_around(first: str, last: str, text: str) -> bool:
+    """Whether the first and the last character of a text quote it, rather than parts of it."""
+    if first in _TYPOGRAPHIC:
+        return len(text) > 2 and text.strip(QUOTES) != ""
+    return first == last and text.count(first) == 2 and len(text) > 2
+
+
 def _is_alone(quote: str, text: str) -> bool:
     """Whether no other quote in a text may belong to this one."""
-    return sum(map(text.count, _LIKE[quote])) == 1
+    like = _APOSTROPHES if quote in _APOSTROPHES else frozenset(QUOTES) - _APOSTROPHES
+    return sum(map(text.count, like)) == 1
 
 
-_APOSTROPHES: Final = "'’‘‚‛`´′‹›＇"
-_LIKE: Final = {mark: _APOSTROPHES if mark in _APOSTROPHES else QUOTES for mark in QUOTES}
-# A word may end so: lovin', singers'; and inches, minutes and seconds do.
-_BEFORE_LAST_QUOTE: Final = re.compile(r"[sxznoi]['’]$|[0-9][\"'’″′]$", re.IGNORECASE)
+_APOSTROPHES: Final = frozenset("'’‘‚‛`´′‹›＇")
+# What may end so: lovin', singers' (at the end of a name); inches, minutes and seconds.
+_SINGERS: Final = re.compile(r"[sxznoi]['’]$|[0-9][\"'’″′]$", re.IGNORECASE)
+_LOVIN: Final = re.compile(r"n['’]$|[0-9][\"'’″′]$", re.IGNORECASE)
+_MAY_END: Final = {"name": _SINGERS, "style": _SINGERS, "description": _LOVIN}
 
 
 def _ends(text: str) -> Iterator[Trouble]:

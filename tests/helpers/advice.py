@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from personasync.manifest.load import load_manifest
-from personasync.model.diagnostics import Diagnostic, Place
+from personasync.model.diagnostics import Diagnostic, Place, Severity
 from personasync.model.errors import ManifestError
 
 _AFTER_REPLACEMENT: Final = re.compile(
@@ -46,6 +46,29 @@ def followed(text: str, diagnostic: Diagnostic) -> str | None:
             lines[place.line - 1] = changed + line[len(body) :]
             return "".join(lines)
     return None
+
+
+def objections(
+    diagnostic: Diagnostic, before: Iterable[Diagnostic], after: Iterable[Diagnostic]
+) -> list[str]:
+    """Return what is said once the advice was followed, against just what it had written.
+
+    A bracket around the one that was closed, and the fields that a key lacks
+    which was none before, come to light only then.
+    """
+    assert diagnostic.place is not None
+    line = diagnostic.place.line
+    later = {"missing-field"} | {"unclosed-bracket"} & {diagnostic.code}
+    had = {(d.code, d.message) for d in before if d is not diagnostic}
+    return [
+        f"{d.code}: {d.message} ({d.hint})"
+        for d in after
+        if d.place is not None
+        and d.place.line == line
+        and (d.severity is Severity.ERROR or d.code == diagnostic.code)
+        and d.code not in later
+        and (d.code, d.message) not in had
+    ]
 
 
 def _end(body: str, place: Place) -> int:

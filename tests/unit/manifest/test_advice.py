@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from personasync.model.diagnostics import Diagnostic, Severity
-from tests.helpers.advice import followed, validate
+from personasync.model.diagnostics import Diagnostic
+from tests.helpers.advice import followed, objections, validate
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MANIFESTS = sorted(path for path in EXAMPLES.glob("*/*.yaml") if path.is_file())
@@ -29,27 +29,6 @@ def _validated(text: str) -> tuple[Diagnostic, ...]:
     return validate("personas.yaml")
 
 
-def _objections(text: str, diagnostic: Diagnostic, before: tuple[Diagnostic, ...]) -> list[str]:
-    """Return what is said after the advice was followed, against just what it had written.
-
-    A bracket around the one that was closed, and the fields that a key lacks
-    which was none before, come to light only then.
-    """
-    assert diagnostic.place is not None
-    line = diagnostic.place.line
-    later = {"missing-field"} | {"unclosed-bracket"} & {diagnostic.code}
-    had = {(d.code, d.message) for d in before if d is not diagnostic}
-    return [
-        f"{d.code}: {d.message} ({d.hint})"
-        for d in _validated(text)
-        if d.place is not None
-        and d.place.line == line
-        and (d.severity is Severity.ERROR or d.code == diagnostic.code)
-        and d.code not in later
-        and (d.code, d.message) not in had
-    ]
-
-
 @pytest.mark.parametrize(
     "path", [pytest.param(p, id=f"{p.parent.name}/{p.stem}") for p in MANIFESTS]
 )
@@ -61,7 +40,7 @@ def test_no_advice_is_refused_when_it_is_followed(path: Path) -> None:
     for diagnostic in found:
         changed = followed(text.removeprefix("\ufeff"), diagnostic)
         if changed is not None:
-            assert _objections(changed, diagnostic, found) == [], changed
+            assert objections(diagnostic, found, _validated(changed)) == [], changed
 
 
 def test_most_of_the_advice_with_a_replacement_was_tried() -> None:
