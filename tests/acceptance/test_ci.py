@@ -395,6 +395,58 @@ def test_a_main_that_takes_no_push_loses_no_id_and_the_next_run_knows_them(
     assert sandbox.statistics().requests == 4
 
 
+def give_deploy_key(github: GitHub, *, read_only: bool = False) -> None:
+    github.secrets["PERSONAS_DEPLOY_KEY"] = "the private half of a deploy key"
+    (github.folder / "deploy-key").write_text("the private half of a deploy key\n", "utf-8")
+    if read_only:
+        (github.folder / "read-only-key").touch()
+
+
+def test_a_deploy_key_gets_past_the_protection_of_main(github: GitHub, sandbox: Sandbox) -> None:
+    github.protect_main()
+    give_deploy_key(github)
+    job = merged(github, manifest_text(range(2)))
+    assert job.ok, job.log
+    assert state_on(github) == made(sandbox)
+    assert len(made(sandbox)) == 2
+    assert [name for name in github.branches() if "state" in name] == []
+    assert "the private half" not in job.log
+
+
+def test_a_key_that_may_not_write_stops_a_run_before_anything_is_made(
+    github: GitHub, sandbox: Sandbox
+) -> None:
+    give_deploy_key(github, read_only=True)
+    job = merged(github, manifest_text(range(2)))
+    assert "has been marked as read only" in job.step("Known state").output
+    assert "nothing can be pushed from here, so nothing is applied" in job.log
+    assert not job.ok
+    assert made(sandbox) == {}
+
+
+def test_ids_that_can_no_longer_be_pushed_are_kept_with_the_job(
+    github: GitHub, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    give_deploy_key(github)
+
+    def withdraw() -> bool:
+        if sandbox.statistics().made:
+            (github.folder / "read-only-key").touch()
+        return False
+
+    job = merged(github, manifest_text(range(2)), cancel=withdraw)
+    assert "no push is taken, not even of a branch" in job.step("Keep the state").output
+    assert "run 'personasync import --from FILE'" in job.step("Rescued IDs").output
+    assert not job.ok
+    [(name, data)] = job.artifacts["rescued"].items()
+    home = look(github)
+    (tmp_path / name).write_bytes(data)
+    ended = home("import", "--from", str(tmp_path / name))
+    assert ended.code == 0, ended.stderr
+    assert recorded(home.folder / STATE) == made(sandbox)
+    assert len(made(sandbox)) == 2
+
+
 def test_an_apply_that_another_overtook_is_stale(github: GitHub, sandbox: Sandbox) -> None:
     """The state comes from the branch as it is now, whatever commit the plan is of."""
 

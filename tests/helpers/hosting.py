@@ -49,6 +49,24 @@ _GH = """\
 #!/bin/sh
 exec {python} {script} "$@"
 """
+_SSH = """\
+#!/bin/sh
+# As GitHub's server does for a deploy key: it lets the repository be read, and perhaps written.
+while [ $# -gt 0 ]; do case $1 in -i) key=$2; shift 2 ;; -o) shift 2 ;; *) break ;; esac; done
+if [ "$1" != git@github.com ] || [ -z "$(find "$key" -perm 600)" ] ||
+    ! cmp -s "$key" "$HOSTING/deploy-key"; then
+  echo "git@github.com: Permission denied (publickey)." >&2; exit 255
+fi
+case $2 in
+  "git-upload-pack 'team/voices.git'") ;;
+  "git-receive-pack 'team/voices.git'")
+    if [ -e "$HOSTING/read-only-key" ]; then
+      echo "ERROR: The key you are authenticating with has been marked as read only." >&2; exit 1
+    fi ;;
+  *) exit 2 ;;
+esac
+HOSTING_TOKEN= exec "${{2%% *}}" "$HOSTING/origin.git"
+"""
 _PRE_RECEIVE = """\
 #!/bin/sh
 if [ -n "$HOSTING_TOKEN" ] && ! printf %s "$HOSTING_TOKEN" | grep -q '"contents": "write"'; then
@@ -77,6 +95,7 @@ class Job:
 
     steps: list[Step] = field(default_factory=list)
     summary: str = ""
+    artifacts: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -108,6 +127,7 @@ class Host:
         self._program(folder / "bin" / "personasync", _PERSONASYNC)
         self._program(folder / "bin" / "python", _PYTHON)
         self._program(folder / "bin" / "gh", _GH)
+        self._program(folder / "bin" / "ssh", _SSH)
 
     def clone(self, name: str) -> Repository:
         """Give somebody of the team a clone to work in."""
@@ -203,7 +223,7 @@ class GitHub(Host):
     def __init__(self, folder: Path, workflows: Path, base_url: str, key: str) -> None:
         super().__init__(folder, base_url, key)
         self.variables: dict[str, str] = {}
-        self.manifest = "personas.yaml"
+        self.secrets: dict[str, str] = {"PERSONASYNC_API_KEY": key}
         self.workflows = {
             path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
             for path in workflows.glob("*.yml")
@@ -327,7 +347,6 @@ class _Run:
     result: Job = field(default_factory=Job)
     outputs: dict[str, Any] = field(default_factory=dict)
     """Of each job that has ended well."""
-    artifacts: dict[str, dict[str, bytes]] = field(default_factory=dict)
     cancelled: bool = False
 
 
@@ -347,7 +366,7 @@ class _JobRun:
         self._temp.mkdir(parents=True)
         self._summary = host.folder / f"summary-{host.runs}-{name}.md"
         self._failed = False
-        secrets = {} if run.fork or "environment" not in job else {"PERSONASYNC_API_KEY": host.key}
+        secrets = {} if run.fork or "environment" not in job else host.secrets
         ref = (
             f"refs/heads/{run.branch}" if run.event_name != "pull_request" else "refs/pull/1/merge"
         )
@@ -408,7 +427,7 @@ class _JobRun:
             case "actions/upload-artifact":
                 self._upload(given)
             case "actions/download-artifact":
-                for path, data in self._run_.artifacts[given["name"]].items():
+                for path, data in self._run_.result.artifacts[given["name"]].items():
                     Path(given["path"], path).write_bytes(data)
             case "YOUR-ORGANIZATION/personasync/examples/ci/github/action":
                 assert pin == "YOUR-COMMIT"
@@ -429,16 +448,31 @@ class _JobRun:
             work.git("checkout", "--quiet", "--detach", given.get("ref", "origin/main"))
         for who in ("AUTHOR", "COMMITTER"):
             del work.environment[f"GIT_{who}_NAME"], work.environment[f"GIT_{who}_EMAIL"]
-        if given["persist-credentials"] == "True":
+        if given.get("ssh-key"):
+            self._use_deploy_key(given["ssh-key"])
+        elif given["persist-credentials"] == "True":
             work.environment["HOSTING_TOKEN"] = json.dumps(self._permissions)
         else:  # nothing can be fetched or pushed from here on
             work.git("remote", "set-url", "origin", str(run.host.folder / "needs-credentials"))
+
+    def _use_deploy_key(self, key: str) -> None:
+        """Leave behind what actions/checkout leaves when it is given one."""
+        path = self._temp / "a-name-of-its-own"
+        path.write_text(f"{key.strip()}\n", encoding="utf-8")
+        path.chmod(0o600)
+        ssh = self._run_.host.folder / "bin" / "ssh"
+        command = f'"{ssh}" -i "$RUNNER_TEMP/{path.name}" -o StrictHostKeyChecking=yes'
+        self._work.git("config", "--local", "core.sshCommand", command)
+        self._work.git("remote", "set-url", "origin", "git@github.com:team/voices.git")
+        self._work.git("fetch", "--quiet", "origin")
 
     def _upload(self, given: dict[str, str]) -> None:
         pattern = Path(given["path"])
         found = sorted(pattern.parent.glob(pattern.name))
         assert found or given.get("if-no-files-found") == "ignore", given["path"]
-        self._run_.artifacts[given["name"]] = {path.name: path.read_bytes() for path in found}
+        self._run_.result.artifacts[given["name"]] = {
+            path.name: path.read_bytes() for path in found
+        }
 
     def _act(self, step: dict[str, Any]) -> None:
         """Run the composite action that installs the command."""
