@@ -7,19 +7,21 @@ the shared state.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import yaml
 
 from personasync.sandbox import SandboxConfig
-from tests.helpers.hosting import ROOT, GitHub, GitLab, Job
+from tests.helpers.hosting import ROOT, GitHub, GitLab, Host, Job, Plain
 from tests.helpers.repository import Repository
 from tests.helpers.sandbox import Sandbox
 from tests.helpers.serving import KEY, NO_CHANGES, STATE, made, recorded
@@ -98,11 +100,11 @@ def merged(host: GitHub, manifest: str, path: str = "personas.yaml", **options: 
     return job
 
 
-def look(host: GitHub | GitLab) -> Repository:
+def look(host: Host) -> Repository:
     return host.clone(f"look-{len(list((host.folder / 'clones').iterdir()))}")
 
 
-def state_on(host: GitHub | GitLab, branch: str = "main", path: str = STATE) -> dict[str, str]:
+def state_on(host: Host, branch: str = "main", path: str = STATE) -> dict[str, str]:
     """Return the IDs that are committed on a branch of the origin."""
     clone = look(host)
     clone.checkout(branch)
@@ -110,7 +112,7 @@ def state_on(host: GitHub | GitLab, branch: str = "main", path: str = STATE) -> 
     return recorded(file) if file.exists() else {}
 
 
-def push_notes(host: GitHub | GitLab) -> None:
+def push_notes(host: Host) -> None:
     """Let somebody else push to ``main``."""
     other = look(host)
     other.write("notes.md", "Somebody else's work.\n")
@@ -198,6 +200,18 @@ def test_drift_is_red_and_none_is_green(shared: GitHub) -> None:
     merge(clone, "more")
     job = shared.dispatch("personas-drift")
     assert job.step("Plan").outcome == "failure"
+    assert job.step("Verify").outcome == "success"
+
+
+def test_ids_that_wait_to_be_taken_in_are_drift(shared: GitHub) -> None:
+    merged(shared, manifest_text(range(1)))
+    state = Path(shared.variables["PERSONASYNC_STATE"])
+    header = state.read_text(encoding="utf-8").splitlines()[0]
+    rescued = {"audioId": "audio-000", "key": "p-000", "status": "created", "personaId": "saved"}
+    state.with_name(f"{STATE}.rescue").write_text(f"{header}\n{json.dumps(rescued)}\n", "utf-8")
+    job = shared.dispatch("personas-drift")
+    assert "rescued entr" in job.step("Verify").output
+    assert not job.ok
 
 
 # The state in git
@@ -701,10 +715,10 @@ def reviewed(
     return gitlab.run("personas review", variables, branch=branch)
 
 
-def change(gitlab: GitLab, manifest: str, path: str = "personas.yaml") -> None:
-    clone = look(gitlab)
-    propose(clone, f"change-{gitlab.runs}", manifest, path)
-    merge(clone, f"change-{gitlab.runs}")
+def change(host: GitLab | Plain, manifest: str, path: str = "personas.yaml") -> None:
+    clone = look(host)
+    propose(clone, f"change-{host.runs}", manifest, path)
+    merge(clone, f"change-{host.runs}")
 
 
 def applied(gitlab: GitLab, **options: Any) -> Job:
@@ -878,3 +892,69 @@ def test_a_cancelled_job_on_gitlab_commits_what_it_made(gitlab: GitLab, sandbox:
     assert job.step("script").outcome == "cancelled", job.log
     assert 4 <= len(made(sandbox)) < 40
     assert state_on(gitlab) == made(sandbox)
+
+
+# Bitbucket, Jenkins, Forgejo
+
+
+def bitbucket(host: Plain) -> tuple[dict[str, str], dict[str, str]]:
+    pipeline = yaml.safe_load(host.own((CI / "bitbucket-pipelines.yml").read_text("utf-8")))
+    plan, apply = (each["step"] for each in pipeline["pipelines"]["branches"]["main"])
+    # The second begins on a machine of its own, with what the first kept of its artifacts.
+    assert plan["artifacts"] == [".personas/plan.json"]
+    scripts = {step["name"]: "\n".join(step["script"]) for step in (plan, apply)}
+    return scripts | {"Rescued": "\n".join(apply["after-script"])}, {}
+
+
+def jenkins(host: Plain) -> tuple[dict[str, str], dict[str, str]]:
+    text = host.own((CI / "Jenkinsfile").read_text("utf-8"))
+    temp = str(host.folder / "temp" / "jenkins")
+    environment = {
+        name: value.replace("${env.WORKSPACE_TMP}", temp)
+        for name, value in re.findall(r"^ {8}(\w+) = [\"'](.*)[\"']$", text, re.MULTILINE)
+    }
+    found = re.findall(r"sh '''(.*?)'''|sh '([^'\n]+)'", text, re.DOTALL)
+    return dict(zip(("Plan", "Apply", "Rescued"), map("".join, found), strict=True)), environment
+
+
+def forgejo(host: Plain) -> tuple[dict[str, str], dict[str, str]]:
+    workflow = yaml.safe_load(host.own((CI / "forgejo-personas.yml").read_text("utf-8")))
+    steps = workflow["jobs"]["personas"]["steps"]
+    assert [step["name"] for step in steps if step.get("if")] == ["Apply", "Rescued IDs"]
+    environment = {
+        "GITHUB_SHA": look(host).git("rev-parse", "HEAD").strip(),
+        "URL": host.origin.as_uri(),
+        **workflow["env"],
+    }
+    scripts = {step["name"]: step["run"] for step in steps}
+    scripts["Fetch"] = f"mkdir fresh && cd fresh\n{scripts['Fetch']}\ntest -e personas.yaml"
+    return scripts, environment
+
+
+@pytest.mark.parametrize("example", [bitbucket, jenkins, forgejo])
+def test_a_merge_is_applied_on_the_other_hosts(
+    tmp_path: Path,
+    sandbox: Sandbox,
+    example: Callable[[Plain], tuple[dict[str, str], dict[str, str]]],
+) -> None:
+    host = Plain(tmp_path / "host", sandbox.base_url, KEY)
+    begin(host.clone("founder"))
+    change(host, manifest_text(range(2)))
+    scripts, environment = example(host)
+    known = {**environment, "PERSONASYNC_API_KEY": KEY}
+    job = host.run(scripts, {**known, "PERSONASYNC_STATE": ""})
+    assert "PERSONASYNC_STATE: is not set" in job.log
+    assert made(sandbox) == {}
+    known["PERSONASYNC_STATE"] = str(tmp_path / STATE)
+    job = host.run(scripts, known)
+    assert job.ok, job.log
+    assert [step.name for step in job.steps] == list(scripts)
+    assert recorded(tmp_path / STATE) == made(sandbox)
+    assert len(made(sandbox)) == 2
+
+    change(host, manifest_text(range(2)).replace("    name:", "    nmae:"))
+    scripts, environment = example(host)
+    job = host.run(scripts, {**known, **environment, "PERSONASYNC_STATE": str(tmp_path / STATE)})
+    assert job.steps[-1].outcome == "failure"
+    assert "did you mean name?" in job.log
+    assert sandbox.statistics().requests == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+import personasync
 from personasync.sandbox import SandboxConfig
 from tests.helpers.hosting import ROOT
+from tests.helpers.repository import Repository
 from tests.helpers.sandbox import Sandbox
 from tests.helpers.support import Tool, manifest_text
 from tests.helpers.waiting import wait_for
@@ -63,6 +66,93 @@ def test_the_locks_name_no_registry() -> None:
     for path in (LOCK, RELEASE_LOCK):
         assert "://" not in path.read_text(encoding="utf-8")
     assert {"hatchling", "twine", "cyclonedx-bom"} <= set(locked(RELEASE_LOCK))
+
+
+# The release
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """This project as it would be released, with what builds it installed from its lock."""
+    folder = tmp_path_factory.mktemp("release") / "project"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True
+    ).stdout
+    for name in filter(None, listed.decode().split("\0")):
+        if not name.startswith("tests/") and (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    repository = Repository.begin(folder)
+    repository.commit("A version")
+    subprocess.run([sys.executable, "-m", "venv", folder.parent / "venv"], check=True)
+    python = folder.parent / "venv" / "bin" / "python"
+    flags = ("--quiet", "--require-hashes", "--only-binary", ":all:")
+    got = subprocess.run(
+        [python, "-I", "-m", "pip", "install", *flags, "-r", RELEASE_LOCK],
+        env=THEIR_ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "No matching distribution found" in got.stderr:
+        pytest.skip("pip reaches no index here")
+    assert got.returncode == 0, got.stderr
+    path = os.environ["PATH"]
+    repository.environment["PATH"] = f"{python.parent}{os.pathsep}{path}"
+    return repository
+
+
+def build(release: Repository, version: str) -> tuple[int, str]:
+    ended = subprocess.run(
+        ["bash", ".ci/release", version, "dist", "sbom.json"],
+        cwd=release.folder,
+        env=release.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not here")
+def test_the_release_builds_checks_and_lists_what_is_in_it(release: Repository) -> None:
+    version = personasync.__version__
+    code, told = build(release, version)
+    assert code == 1
+    assert "say where the repository is before a version is published" in told
+
+    pyproject = release.folder / "pyproject.toml"
+    text = pyproject.read_text(encoding="utf-8")
+    release.write("pyproject.toml", text.replace("YOUR-ORGANIZATION", "some-team"))
+    code, told = build(release, "99.0")
+    assert code == 1
+    assert f"the tag says 99.0, and personasync/model/version.py says {version}" in told
+
+    changes = release.folder / ".github" / "CHANGELOG.md"
+    text = changes.read_text(encoding="utf-8")
+    release.write(".github/CHANGELOG.md", text.replace(f"## {version} ", "## 0.0.9 "))
+    code, told = build(release, version)
+    assert code == 1
+    assert f"CHANGELOG.md has no section for {version}" in told
+
+    release.write(".github/CHANGELOG.md", f"## {version} (today)\n{text}")
+    release.commit("Release")
+    code, told = build(release, version)
+    assert code == 0, told
+    first = {path.name: path.read_bytes() for path in (release.folder / "dist").iterdir()}
+    assert sorted(first) == [
+        f"personasync-{version}-py3-none-any.whl",
+        f"personasync-{version}.tar.gz",
+    ]
+    listed = json.loads((release.folder / "sbom.json").read_text(encoding="utf-8"))
+    assert listed["metadata"]["component"]["name"] == "personasync"
+    names = {normal(each["name"]) for each in listed["components"]}
+    assert names == set(map(normal, locked(LOCK)))
+    assert build(release, version)[0] == 0
+    again = {path.name: path.read_bytes() for path in (release.folder / "dist").iterdir()}
+    assert again == first, "the same commit builds the same files"
 
 
 # The container

@@ -552,11 +552,7 @@ class GitLab(Host):
     def __init__(self, folder: Path, pipeline: Path, base_url: str, key: str) -> None:
         super().__init__(folder, base_url, key)
         self.pipeline: dict[str, Any] = yaml.safe_load(pipeline.read_text(encoding="utf-8"))
-        self.source = Repository.begin(folder / "source")
-        shutil.copytree(
-            ROOT / "examples" / "ci" / "steps", self.source.folder / "examples" / "ci" / "steps"
-        )
-        self.commit = self.source.commit("As it is here")
+        self.source, self.commit = publish_steps(folder / "source")
         self.artifacts: dict[str, bytes] = {}
         self.variables: dict[str, str] = {}
 
@@ -628,6 +624,45 @@ class GitLab(Host):
             yield "after_script", job["after_script"]
 
 
+def publish_steps(folder: Path) -> tuple[Repository, str]:
+    """Make a repository of this project, as far as jobs run its scripts, and return a commit."""
+    source = Repository.begin(folder)
+    shutil.copytree(ROOT / "examples" / "ci" / "steps", folder / "examples" / "ci" / "steps")
+    return source, source.commit("As it is here")
+
+
+class Plain(Host):
+    """A host whose scripts a test picks out itself: they run one after the other."""
+
+    def __init__(self, folder: Path, base_url: str, key: str) -> None:
+        super().__init__(folder, base_url, key)
+        self.source, self.commit = publish_steps(folder / "source")
+
+    def own(self, text: str) -> str:
+        """Return an example as its user has it, with a place and a commit of this project."""
+        text = re.sub(
+            r"https://[\w.]+/YOUR-ORGANIZATION/personasync\.git", self.source.folder.as_uri(), text
+        )
+        return text.replace("YOUR-COMMIT", self.commit)
+
+    def run(self, scripts: Mapping[str, str], environment: Mapping[str, str]) -> Job:
+        """Run scripts, by name, on ``main``; the first that fails is the last."""
+        self.runs += 1
+        work = self._workspace({}, str(self.runs))
+        work.git("checkout", "--quiet", "--detach", "origin/main")
+        temp = self.folder / "temp" / str(self.runs)
+        temp.mkdir(parents=True)
+        work.environment |= {"TMPDIR": str(temp), "RUNNER_TEMP": str(temp), **environment}
+        result = Job()
+        for name, text in scripts.items():
+            command = ["bash", "-eo", "pipefail", "-c", text]
+            code, output, _cancelled = run_shell(command, work.folder, work.environment, None)
+            result.steps.append(Step(name, "success" if code == 0 else "failure", output))
+            if code:
+                break
+        return result
+
+
 def _ruby_matches(path: str, pattern: str) -> bool:
     """Match as Ruby's File.fnmatch does, where no star goes beyond a slash but `**/`."""
     words = {"**/": "(?:.*/)?", "*": "[^/]*"}
@@ -642,7 +677,7 @@ def shell_scripts(document: Any) -> Iterator[str]:
             if name == "run" and isinstance(value, str):
                 yield value
             elif name in ("script", "before_script", "after_script"):
-                yield from value
+                yield from [value] if isinstance(value, str) else value
             else:
                 yield from shell_scripts(value)
     elif isinstance(document, list):
