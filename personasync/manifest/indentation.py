@@ -89,7 +89,12 @@ def _line_at_fault(c: Complaint) -> Diagnostic | None:
             if entry.indent != wanted:
                 return _out_of_line(c, entry, wanted, beside)
     if last and last[-1].number == c.line:
-        return _key_lost(c, entries, last[-1]) or _value_and_entries(c, last)
+        other = _key_lost(c, entries, last[-1]) or _value_and_entries(c, entries, last)
+        if other is not None:
+            return other
+    for entry in last[:-1]:  # a part of a text that was taken for an entry
+        if entry.kind is None and (goes_on := continued_text(c, entry.number)) is not None:
+            return goes_on
     return None
 
 
@@ -192,12 +197,17 @@ def _key_lost(c: Complaint, entries: list[_Entry], stopped: _Entry) -> Diagnosti
     return None
 
 
-def _value_and_entries(c: Complaint, last: list[_Entry]) -> Diagnostic | None:
+def _value_and_entries(
+    c: Complaint, entries: list[_Entry], last: list[_Entry]
+) -> Diagnostic | None:
     """Find a value after the key of a mapping, with the mapping's entries below it."""
     if len(last) < 2:
         return None
     holder, entry = last
-    if holder.value is None or entry.indent <= holder.indent or holder.kind == "field":
+    if holder.value is None or entry.indent <= holder.indent:
+        return None
+    key = holder.kind is None and holder.indent in {e.indent for e in entries if e.kind == "key"}
+    if not key and holder.kind != "part":
         return None
     text = pick_lines(c.data, [holder.number])[holder.number]
     start = text.index(holder.value, text.index(":"))

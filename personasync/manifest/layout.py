@@ -13,6 +13,7 @@ from typing import Final
 
 from personasync.manifest.complaint import Complaint
 from personasync.manifest.ids import QUOTES
+from personasync.manifest.meaning import ID_FIELDS, NUMBERS
 from personasync.manifest.schemas import load_schema
 from personasync.manifest.texts import LONGEST_ADVICE, in_quotes
 from personasync.model.diagnostics import Diagnostic, Place, Severity
@@ -35,6 +36,7 @@ _LOOKS_RIGHT: Final = re.compile(
     rf"""^[ \t]*(?:
         (?P<indent>[{_SPACES}{_UNSEEN}][{_SPACES}{_UNSEEN} \t]*)
       | (?P<bullet>[{_BULLETS}]|[0-9]{{1,2}}[.)])[ \t]+(?=[\w-]+:(?:[ \t]|$))
+      | (?P<copied>[>+]|[0-9]{{1,5}}[:|]?(?=[ \t]))[ \t]*(?=[\w-]+:(?:[ \t]|$))
       | [\w.-]{{1,64}}[ \t]*(?P<colon>[：﹕∶꞉︰︓])
       | [\w.-]{{1,64}}(?P<before>[{_SPACES}{_UNSEEN}]+)[ ]*:
       | [\w.-]{{1,64}}:[ ]*(?P<after>[{_SPACES}{_UNSEEN}]+)
@@ -52,10 +54,13 @@ _NOTHING: Final = re.compile(
 _HEADER: Final = re.compile(r"\s*(?P<key>[\w.-]+):\s+(?P<header>[>|][-+0-9]{0,2})\s*(?:#.*)?$")
 _ENTRY: Final = re.compile(r"\s*[\w.-]+:(?:\s|$)")
 _PLAIN_ENTRY: Final = re.compile(r"\s*(?P<key>[\w.-]+):\s+(?![\"'>|\[{&*!#])\S.*$")
+_NO_TEXTS: Final = (*ID_FIELDS, *NUMBERS, "rateLimit", "version")
 _STATE_OR_PLAN: Final = re.compile(rb'\{\s*"format":\s*"personasync\.(\w+)/')
 
 _ODD_END: Final = re.compile(rf"[{_SPACES}{_UNSEEN}]$")
-_ODD_KEY: Final = re.compile(rf"[{_SPACES}{_UNSEEN}]|//|/\*|<!--|;|--|[{_BULLETS}]|[0-9]+[.)] ")
+_ODD_KEY: Final = re.compile(
+    rf"[{_SPACES}{_UNSEEN}]|//|/\*|<!--|;|--|[{_BULLETS}]|[0-9]+[.)] |[>+]|[0-9]+ "
+)
 
 
 @cache
@@ -121,6 +126,9 @@ def _looks_right(file: str, line: int, match: re.Match[str], start: int, others:
         message = f"a bullet ({found}) stands before the key"
         hint = f"remove it and the space after it{others}"
         return _at(file, line, column, width, "odd-bullet", message, hint)
+    if kind == "copied":
+        what = f"{found} stands before the key, as where text is quoted, compared or numbered"
+        return _at(file, line, column, width, "odd-bullet", what, f"remove it{others}")
     space = re.match(f"[{_SPACES}]", found) is not None
     if (unseen := re.match(f"[{_UNSEEN}]+", found)) is not None:
         width = len(unseen[0])
@@ -169,6 +177,8 @@ def _near(
         for number, line in c.near():
             match = pattern.match(line)
             if match is not None:
+                while (above := pattern.match(c.lines.get(number - 1, ""))) is not None:
+                    number, match = number - 1, above  # the first of a run of such lines
                 others = _others(pattern, c.data.decode("utf-8", "replace"))
                 return explain(c.file, number, match, 0, others)
         return None
@@ -277,8 +287,8 @@ def owner_of(c: Complaint, line: int) -> tuple[int, str] | None:
         return None
     for number in range(line - 1, max(0, line - 20), -1):
         text = c.lines.get(number, "")
-        if _PLAIN_ENTRY.match(text):
-            return number, text
+        if (entry := _PLAIN_ENTRY.match(text)) is not None:
+            return None if entry["key"] in _NO_TEXTS else (number, text)
         if _ENTRY.match(text) or not text.strip():
             return None
     return None
@@ -301,7 +311,7 @@ def continued_text(c: Complaint, line: int) -> Diagnostic | None:
             width,
             "bad-indentation",
             f"this line has no key: does it go on with the text of {key}?",
-            f"indent it by {wanted} spaces, if it does",
+            f"indent it by {wanted} spaces, if it does; else write # before it",
         )
     return c.at(
         line,

@@ -503,7 +503,7 @@ class _Builder:
             "unknown-tag",
             event,
             f"the tag {cut(shown, 60)} is not known here",
-            hint="remove the tag, or quote the text if it is meant to begin with '!'"
+            hint="quote it if it is meant as text"
             if not tag.startswith("tag:yaml.org,2002:")
             else "remove the tag: only plain YAML data is read, and nothing is constructed",
         )

@@ -25,6 +25,14 @@ from personasync.model.diagnostics import Diagnostic, Place, Severity
 from personasync.model.spelling import cut
 
 _WIDE_ENCODINGS: Final = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+_DOCUMENTS: Final = {
+    b"{\\rtf": "a document of a word processor (RTF)",
+    b"PK\x03\x04": "a document of a word processor or a spreadsheet, or an archive",
+    b"\xd0\xcf\x11\xe0": "a document of a word processor or a spreadsheet",
+    b"%PDF-": "a PDF",
+    b"<!DOCTYPE": "a web page",
+    b"<html": "a web page",
+}
 _LINE_SEPARATORS: Final = {
     b"\xc2\x85": "U+0085 (next line)",
     b"\xe2\x80\xa8": "U+2028 (line separator)",
@@ -67,6 +75,10 @@ def explain_bytes(file: str, data: bytes, limit: int) -> Diagnostic | None:
             f"the file is larger than {limit // 2**20} MiB",
             "spread it over several files",
         )
+    for start, kind in _DOCUMENTS.items():
+        if data.startswith(start):
+            message = f"this is {kind}, and not plain text"
+            return _whole_file(file, "not-a-manifest", message, "save the manifest as plain text")
     if data.startswith(_WIDE_ENCODINGS):
         return _whole_file(
             file,
@@ -420,7 +432,7 @@ def _without_colon(c: Complaint, number: int, stripped: str) -> Diagnostic:
     if not is_field(key):
         if (value or not opens) and (goes_on := continued_text(c, number)) is not None:
             return goes_on
-        if re.fullmatch(r"\w[\w.-]*", key) is None or not (value or opens or assigned):
+        if re.fullmatch(r"\w[\w.-]*", key) is None or not (opens or assigned):
             return no_key_at_all(c, number)
     column = c.lines[number].index(stripped) + 1
     hint = f"write {cut(key)}: {cut(value.strip(), LONGEST_ADVICE)}".rstrip()
@@ -450,6 +462,11 @@ def _after_quote(c: Complaint) -> Diagnostic | None:
         message = f"{'a comma' if mark == ',' else 'a semicolon'} follows the text in quotes"
         return c.here("text-after-quote", message, "remove it: a line ends an entry", width=1)
     value = c.text[start.column :].rstrip()
+    if _DOUBLED.fullmatch(value):  # as spreadsheets write quotes within quotes
+        hint = f"write {in_quotes(value[1:-1].replace(chr(34) * 2, chr(34)))}"
+        place = (c.line, start.column + 1, len(value))
+        message = "quotes within quotes are not doubled here, as in a spreadsheet's file"
+        return c.at(*place, "text-after-quote", message, hint)
     apostrophe = scalar.style == "'" and c.column == end.column + 1
     hint = (
         "write an apostrophe inside single quotes twice, or use double quotes around the text"
@@ -462,6 +479,9 @@ def _after_quote(c: Complaint) -> Diagnostic | None:
         hint,
         width=len(c.rest.rstrip()),
     )
+
+
+_DOUBLED: Final = re.compile(r'"(?:[^"]|"")*"')
 
 
 def _after_bracket(c: Complaint) -> Diagnostic | None:

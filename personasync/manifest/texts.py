@@ -29,6 +29,7 @@ _CONTROL: Final = re.compile(f"[{_UNPRINTABLE}\t\n\r]")
 _CONTROL_IN_PROSE: Final = re.compile(f"[{_UNPRINTABLE}\r]")
 _TYPOGRAPHIC: Final = frozenset(QUOTES) - frozenset("\"'`´「」『』")
 _ENTITY: Final = re.compile(r"&(?:amp|quot|apos|lt|gt|nbsp|#\d{1,6}|#x[0-9a-f]{1,5});", re.I)
+_HTML: Final = re.compile(r"</?(?:[abiu]|br|div|em|h[1-6]|li|p|span|strong|sup|ul)\b[^<>]*>", re.I)
 _ESCAPE: Final = re.compile(r"\\(?:[nrt]|u[0-9a-f]{4})", re.I)
 _MISREAD: Final = re.compile("â€[\x80-\u2122]|Ã[\x80-\xbf]|ï»¿")
 _LEFT_OVER: Final = re.compile(
@@ -105,6 +106,9 @@ def _left_from_elsewhere(field: str, text: str) -> Iterator[Trouble]:
     if (entity := _ENTITY.search(text)) is not None:
         message = f"holds {entity[0]}, as a web page writes {html.unescape(entity[0])}"
         yield _warning("web-page-text", message, f"write {written(html.unescape(text))}")
+    elif (tag := _HTML.search(text)) is not None:
+        message = f"holds {tag[0]}, which marks text in a web page, and is text here"
+        yield _warning("web-page-text", message, "remove such marks, unless they are meant")
     if (escape := _ESCAPE.search(text)) is not None:
         message = f"holds {escape[0]} as it stands: only double quotes make a character of it"
         yield _warning("escape-as-text", message, "write the character itself")
@@ -171,9 +175,9 @@ def _unless_meant(rest: str) -> str:
 _BEGINNING: Final = re.compile(r"(?P<mark>[-–—•·|,;=]|[*?](?=\s)|\?(?=\w))\s*(?=[^\s*-])")
 _BULLET: Final = re.compile(r"\s[-–—•·*]\s")  # in a list of several each has one
 _ENDING: Final = re.compile(  # but not the sharp of a note: in C#
-    r"[\s,;]*(?P<mark>[,;:|=\\]|(?<!\b[A-Ga-g])#|(?<=\s)[-–—])$"
+    r"[\s,;]*(?P<mark>[,;，、；:|=\\]|(?<!\b[A-Ga-g])#|(?<=\s)[-–—])$"
 )
-_ENDINGS: Final = {",": "a comma", ";": "a semicolon"}
+_ENDINGS: Final = {",": "a comma", ";": "a semicolon"} | dict.fromkeys("，、；", "a wide comma")
 
 
 def _space_name(character: str) -> str:

@@ -152,7 +152,7 @@ def meant_field(name: str, path: Path) -> str | None:
 
 
 def _folded(name: str) -> str:
-    return re.sub("[^a-z0-9]", "", name.lower())
+    return re.sub("[^a-z0-9]", "", normalize("NFKC", name).lower())
 
 
 def _error(code: str, message: str, place: Place, hint: NextStep | str | None = None) -> Diagnostic:
@@ -237,6 +237,8 @@ def _unknown(document: Document, violation: Violation) -> Iterator[Diagnostic]:
             hint = f"did you mean {meant}?"
             if meant in mapping:
                 hint = f"{meant} is given too; remove one of the two"
+        if hint is None and value is None and " " in name.strip():
+            hint = "write # before the line if it is a comment"
         yield _error(
             "unknown-field",
             f"{dotted((*path, cut(name)))} is not a field{inside or ' of a manifest'}",
@@ -362,6 +364,8 @@ def _not_a_mapping(path: Path, value: Value, place: Place, *, beside: bool) -> D
     hint = "write its fields below it, indented, one on a line: field: value"
     if isinstance(value, list):
         hint = "write each entry as key: instead of a dash"
+        if len(path) == 2 and all(isinstance(item, Map) for item in value):
+            hint = "remove the dash and the space after it before each of its fields"
     return _error("wrong-type", f"{name} must be a mapping, not {_described(value)}", place, hint)
 
 
@@ -382,8 +386,9 @@ def _not_text(path: Path, value: Value, place: Place) -> Diagnostic:
         if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
             hint = f"write {in_quotes(', '.join(map(str, value)))}: it is one text"
         if isinstance(value, Map):
-            hint = "write the text on the same line, after the colon; quote it if it holds { or : "
-            hint = hint.rstrip()
+            hint = "write the text on the same line, after the colon; quote it if it holds { or :"
+            if not any(value.values()):
+                hint = f"write {in_quotes(', '.join(value))} without braces"
         return _error("wrong-type", f"{name} must be text, not {kind_of(value)}", place, hint)
     message = f"{name} must be text, but YAML reads this as {kind_of(value)}"
     if isinstance(value, Odd) and value.oddity is Oddity.YAML_1_2:
@@ -442,7 +447,7 @@ def _odd_number(name: str, wanted: str, value: Odd, place: Place) -> Diagnostic:
     text, field = cut(value.text), name.rpartition(".")[2]
     number = value.meaning
     if value.oddity is Oddity.TOO_LARGE or (value.oddity is Oddity.YAML_1_2 and number is None):
-        return _error("odd-number", f"{name} is too large a number", place)
+        return _error("odd-number", f"{name} is too large a number", place, f"write {wanted}")
     if number is None:
         return _error("odd-number", f"{name} must be {wanted}, not {value.oddity}", place)
     others, hint = "text", f"write {number:g}" if may_be(field, float(number)) else None

@@ -402,6 +402,11 @@ UNMARKED: Final = (
         ),
     ),
     Unmarked(
+        "not-a-manifest",
+        "an editor for text marks what it finds strange in it, and not the whole",
+        ("document-of-a-word-processor.yaml:0",),
+    ),
+    Unmarked(
         "not-text",
         _TEXT,
         (

@@ -12,7 +12,7 @@ from personasync.model.errors import ManifestError
 
 _AFTER_REPLACEMENT: Final = re.compile(
     r": the API counts.*| if you mean .*| without quotes| and the whole text on .*"
-    r"|: it is one text|, in ordinary digits"
+    r"|: it is one text| without braces|, in ordinary digits"
     r"|, unless it is meant|, here and on .*|; a key has .*|; or put .*"
 )
 _ENTRY: Final = re.compile(r"[\w.-]+:(?: |$)|<<:")
