@@ -249,3 +249,20 @@ def test_a_slip(folder: Path, slip: tuple[str, list[str], int, str]) -> None:
 def test_a_good_manifest_is_good(folder: Path, lines: list[str]) -> None:
     found, personas = _read(folder, "\n".join([*lines, ""]))
     assert (found, len(personas or ())) == ((), 2)
+
+
+README: Final = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+TABLE: Final = README.partition("The commonest slips")[2].partition("\n\n## ")[0]
+ROWS: Final = [row.split("|")[1:4] for row in TABLE.splitlines() if row.startswith("| `")]
+ENTRY: Final = re.compile(r"`(\w+)([:：] ?[^`]+)`")
+
+
+@pytest.mark.parametrize(("written", "_why", "right"), ROWS)
+def test_the_slips_in_readme(folder: Path, written: str, _why: str, right: str) -> None:
+    for cell, is_slip in ((written, True), (right, False)):
+        for field, rest in ENTRY.findall(cell):
+            others = [line for line in SIREN if not line.strip().startswith(f"{field}:")]
+            lines = ["version: 1", "personas:", "  neon-siren:", *others, f"    {field}{rest}", ""]
+            found, _ = _read(folder, "\n".join(lines))
+            told = {d.place.line for d in found if d.place is not None}
+            assert told == ({len(lines) - 1} if is_slip else set()), (field, rest)
