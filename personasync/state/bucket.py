@@ -23,6 +23,10 @@ class RefusedError(BucketError):
     """A definite no: nothing was written, and asking again will not help."""
 
 
+class NothingBegunError(RefusedError):
+    """Whatever would keep a state was never made there."""
+
+
 class UnclearError(BucketError):
     """It may have been done or not: cut answers, time-outs, whatever a server fails with."""
 

@@ -1,48 +1,27 @@
-"""Who holds a shared state: a lease, which is politeness and never safety.
+"""The hold on a state in an object store: ``lock.json``, the only object that is rewritten.
 
-Safety is the log's own: a segment is created only where none is. The lease
-lets others wait their turn, shows who holds the state, and remembers how far
-the log had come.
+Besides who holds the state, it remembers how far the log had come.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final
 
 from personasync.model.clock import utc_now
-from personasync.model.errors import StateError, StateLockedError, StateWriteError
-from personasync.model.steps import Command, NextStep, Option
-from personasync.state.bucket import (
-    Bucket,
-    BucketError,
-    Clock,
-    ConflictError,
-    Found,
-    UnclearError,
-    Version,
-    patiently,
-)
-from personasync.state.log import Holder
+from personasync.model.errors import StateError, StateWriteError
+from personasync.state.bucket import ConflictError, Found, UnclearError, patiently
+from personasync.state.hold import SECONDS, Moment, now
+from personasync.state.log import Held, Holder
+from personasync.state.patient import PatientBucket
+from personasync.state.segment_codec import BEGINNING
+from personasync.state.store_words import no_state
 
 NAME: Final = "lock.json"
-SECONDS: Final = 60.0
-"""So long must a lease stand unchanged, by the waiter's own clock, before it is taken over."""
-RENEW_SECONDS: Final = 15.0
-OLD_SECONDS: Final = 45.0
-"""A lease older than this is renewed before anything more is sent."""
-_POLL_SECONDS: Final = 1.0
-_RELEASE_SECONDS: Final = 5.0
-_CONFIRM_SECONDS: Final = 15.0
-
-Moment: TypeAlias = tuple[float, float]
-"""By the monotonic clock, and by the one that counts the machine's sleep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +46,11 @@ class Lease:
         return json.dumps({"lease": fields}, ensure_ascii=False).encode() + b"\n"
 
 
+def fresh(seq: int, holder: Holder | None = None) -> Lease:
+    """Return a lease that differs from every other: held from now on, or free."""
+    return Lease(uuid.uuid4().hex, seq, holder, utc_now())
+
+
 def decode(data: bytes) -> Lease | None:
     """Read ``lock.json``; ``None`` for what it cannot be."""
     try:
@@ -82,204 +66,166 @@ def decode(data: bytes) -> Lease | None:
         return None
 
 
-def locked_error(place: str, holder: Holder | None, at: str | None) -> StateLockedError:
-    """Say who holds a shared state, and what can be done about it."""
-    who = f": {holder}" if holder else ""
-    last = f", last sign of life {at}" if at else ""
-    return StateLockedError(
-        f"another run holds the state {place}{who}{last}",
-        hint=NextStep(
-            "wait for it with ",
-            Option("lock-timeout", "90s"),
-            ", which takes over by itself from a run that died; or free the state now: ",
-            Command("state unlock"),
-        ),
-    )
+class LeaseObject:
+    """``lock.json`` as one writer puts it: a put that seemed to fail may have landed.
 
+    ``lease`` is the last of ours that is known to have landed, ``found`` how
+    it lies there, and ``renewed`` the moment before it was put: so it is never
+    younger than its put.
+    """
 
-class LeaseHold:
-    """The lease of one writer on one store; ``place`` is what errors call the state."""
-
-    def __init__(self, bucket: Bucket, clock: Clock, place: str) -> None:
+    def __init__(self, bucket: PatientBucket) -> None:
         self._bucket = bucket
-        self._clock = clock
-        self._place = place
-        self._guard = threading.RLock()  # a renewal may come from beside the run
-        self._lease: Lease | None = None
-        self._version: Version = ""
-        # Every put since the last known state of the object: a put that seemed to fail may have
-        # landed, and must not look like another's.
+        # Every put since the last known state of the object.
         self._tried: dict[bytes, tuple[Lease, Moment]] = {}
-        self._lost: StateWriteError | None = None
-        self._renewed = (0.0, 0.0)
-        self.seq = 0
+        self.lease = Lease("", 0)
+        self.found = Found(b"", "")
+        self.renewed: Moment = (0.0, 0.0)
 
-    # Taking it.
+    def forget(self) -> None:
+        """Begin anew: whatever was put before is another's by now."""
+        self._tried = {}
 
-    def take(
-        self,
-        holder: Holder,
-        timeout: float,
-        on_wait: Callable[[Holder | None], None] | None,
-    ) -> None:
-        """Take the lease when it is free, or when it has not stirred for its whole length.
-
-        Raises ``StateLockedError`` when another holds it longer than ``timeout``
-        seconds, and ``BucketError`` where the store does not let it be taken.
-        """
-        began = since = self._clock.monotonic()
-        seen: bytes | None = None
-        asked = False
-        self._lease, self._lost, self._tried = None, None, {}
-        while True:
-            found = self._look()
-            now = self._clock.monotonic()
-            data = found.data if found else b""
-            if found is not None and data in self._tried:  # a put that seemed to fail has landed
-                self._adopt(found)
-                return
-            if data != seen:
-                seen, since = data, now
-            lease = decode(data)
-            free = found is None or (lease is not None and lease.holder is None)
-            if free or now - since >= SECONDS:
-                self.seq = max(self.seq, lease.seq if lease else 0)
-                if self._put(self._fresh(holder), found):
-                    return
-                if free:  # another was faster, or the put did not get through
-                    if now - began > max(timeout, SECONDS):
-                        raise UnclearError("the lease could not be taken")
-                    self._clock.sleep(0.1)
-                    continue
-            left = began + timeout - now
-            if left <= 0:
-                at = lease.at if lease else None
-                raise locked_error(self._place, lease.holder if lease else None, at)
-            if on_wait is not None and not asked:
-                on_wait(lease.holder if lease else None)
-                asked = True
-            self._clock.sleep(min(_POLL_SECONDS, left))
-
-    def _fresh(self, holder: Holder | None) -> Lease:
-        return Lease(uuid.uuid4().hex, self.seq, holder, utc_now())
-
-    def _look(self) -> Found | None:
-        return patiently(self._clock, lambda: self._bucket.get(NAME))
-
-    def _put(self, lease: Lease, found: Found | None) -> bool:
-        """Put a lease in place of what was found; whether it is there, whatever was answered."""
-        data = lease.encode()
-        self._tried[data] = lease, now(self._clock)  # of before: it is never younger than its put
-        try:
-            if found is None:
-                version = self._bucket.create(NAME, data)
-            else:
-                version = self._bucket.replace(NAME, data, found.version)
-        except UnclearError:
-            again = self._look()
-            if again is None or again.data != data:
-                return False
-            version = again.version
-        self._adopt(Found(data, version))
+    def landed(self, found: Found) -> bool:
+        """Whether what was found is one of our puts; from then on it counts as what is there."""
+        if found.data not in self._tried:
+            return False
+        self.lease, self.renewed = self._tried[found.data]
+        self._tried = {found.data: self._tried[found.data]}  # the others expect what is gone by now
+        self.found = found
         return True
 
-    def _adopt(self, ours: Found) -> None:
-        self._lease, self._renewed = self._tried[ours.data]
-        self._tried = {ours.data: self._tried[ours.data]}  # the others expect what is gone by now
-        self._version = ours.version
+    def put(self, lease: Lease, found: Found | None) -> bool:
+        """Put a lease in place of what was found; whether it is there, whatever was answered."""
+        data = lease.encode()
+        self._tried[data] = lease, now(self._bucket.clock)
+        bucket = self._bucket.bucket
+        try:
+            if found is None:
+                version = bucket.create(NAME, data)
+            else:
+                version = bucket.replace(NAME, data, found.version)
+        except UnclearError:
+            again = self._bucket.get(NAME)
+            return again is not None and again.data == data and self.landed(again)
+        return self.landed(Found(data, version))
 
-    def _put_ours(self, lease: Lease) -> bool:
+    def replace(self, lease: Lease) -> bool:
         """Put a lease in place of ours, whichever of ours has landed; false if none is there."""
-        if self._put(lease, Found(b"", self._version)):
+        if self.put(lease, self.found):
             return True
-        found = self._look()
-        if found is None or found.data not in self._tried:
+        found = self._bucket.get(NAME)
+        if found is None or not self.landed(found):
             return False
-        self._adopt(found)
-        if not self._put(lease, found):
+        if not self.put(lease, found):
             raise UnclearError("the lease could not be renewed")
         return True
 
-    # Holding it.
+
+class LeaseClaim:
+    """The claim of one writer on one store; ``place`` is what errors call the state.
+
+    ``seq`` is the last segment that anybody who held the state is known to have known of.
+    """
+
+    def __init__(self, bucket: PatientBucket, place: str, holder: Callable[[], Holder]) -> None:
+        self._bucket = bucket
+        self._place = place
+        self._holder = holder
+        self._object = LeaseObject(bucket)
+        self.seq = 0
+
+    @property
+    def renewed(self) -> Moment:
+        """When the last renewal that succeeded began."""
+        return self._object.renewed
+
+    def attempts(self, timeout: float) -> Iterator[Held]:
+        """Take the lease when it is free, or when it has not stirred for its whole length.
+
+        Yields who has it before each further look; ends once it is ours.
+        """
+        clock, holder = self._bucket.clock, self._holder()
+        began = since = clock.monotonic()
+        seen: bytes | None = None
+        self._object.forget()
+        while True:
+            found = self._bucket.get(NAME)
+            if found is not None and self._object.landed(found):  # a put that seemed to fail
+                return
+            moment = clock.monotonic()
+            data = found.data if found else b""
+            if data != seen:
+                seen, since = data, moment
+            lease = decode(data)
+            free = found is None or (lease is not None and lease.holder is None)
+            if free or moment - since >= SECONDS:
+                self.seq = max(self.seq, lease.seq if lease else 0)
+                if self._object.put(fresh(self.seq, holder), found):
+                    return
+                if free:  # another was faster, or the put did not get through
+                    if moment - began > max(timeout, SECONDS):
+                        raise UnclearError("the lease could not be taken")
+                    clock.sleep(0.1)
+                    continue
+            yield Held(lease.holder, lease.at) if lease else Held()
 
     def prove(self) -> None:
-        """Show that the store heeds conditions, by two puts that it has to refuse.
-
-        They carry the bytes that are there: a store that takes them has lost nothing.
-        """
-        with self._guard:
-            assert self._lease is not None
-            prove(self._bucket, self._clock, self._place, self._lease.encode(), self._version)
+        """Show that the store heeds conditions; raises ``StateError`` if it does not."""
+        prove(self._bucket, self._place, self._object.found)
 
     def renew(self) -> None:
-        """Show that the run lives. Raises ``StateWriteError`` once another has the lease.
-
-        What only did not get through raises ``BucketError``, and may be tried again.
-        """
-        with self._guard:
-            if self._lost is not None:
-                raise self._lost
-            if self._lease is None or self._put_ours(self._fresh(self._lease.holder)):
-                return
-            self._lost = StateWriteError(
+        """Show that the run lives. Raises ``StateWriteError`` once another has the lease."""
+        if not self._object.replace(fresh(self.seq, self._object.lease.holder)):
+            raise StateWriteError(
                 f"another run has taken the state {self._place} over",
                 hint="run the same command again",
             )
-            raise self._lost
-
-    def confirm(self) -> None:
-        """Before something is sent: renew a lease that has grown old.
-
-        Raises ``StateWriteError`` if it is lost or cannot be renewed.
-        """
-        if self._lost is not None:
-            raise self._lost
-        if self._lease is None:
-            raise StateWriteError(f"the state {self._place} is not locked")
-        surely_held(self._clock, self._place, lambda: self._renewed, self.renew)
 
     def release(self) -> None:
-        """Say that the state is free; if that does not get through, others wait a lease long."""
-        with self._guard:
-            if self._lease is None or self._lost is not None:
+        """Say that the state is free."""
+        self._object.replace(fresh(self.seq))
+
+    def held(self) -> Held | None:
+        """Return who holds the state; ``None`` if nobody does."""
+        found = self._bucket.get(NAME)
+        if found is None:
+            if self._bucket.get(BEGINNING) is None:
+                raise no_state(self._place)
+            return None
+        lease = decode(found.data)
+        if lease is None:
+            return Held()
+        return Held(lease.holder, lease.at) if lease.holder else None
+
+    def free(self) -> None:
+        """Free the state, whoever holds it."""
+
+        def freed() -> None:
+            found = self._bucket.bucket.get(NAME)
+            lease = decode(found.data) if found else None
+            if found is None or (lease is not None and lease.holder is None):
                 return
-            free = self._fresh(None)
-            with contextlib.suppress(BucketError):
-                patiently(self._clock, lambda: self._put_ours(free), _RELEASE_SECONDS)
-            self._lease = None
+            data = fresh(lease.seq if lease else 0).encode()
+            self._bucket.bucket.replace(NAME, data, found.version)
+
+        patiently(self._bucket.clock, freed)
 
 
-def surely_held(
-    clock: Clock, place: str, renewed: Callable[[], Moment], renew: Callable[[], None]
-) -> None:
-    """Before something is sent: renew a hold that has grown old, until it is young.
+def prove(bucket: PatientBucket, place: str, found: Found) -> None:
+    """Show that a store heeds conditions, by two puts that it has to refuse.
 
-    ``renewed`` is when the last renewal that succeeded *began*: whoever stands
-    still in the middle of one finds it old again. Raises ``StateWriteError``.
+    They carry the bytes that are there, ``found``: a store that takes them has
+    lost nothing. Raises ``StateError`` if it does not, ``BucketError`` if it
+    cannot be found out.
     """
-    try:
-        while max(b - a for a, b in zip(renewed(), now(clock), strict=True)) >= OLD_SECONDS:
-            patiently(clock, renew, _CONFIRM_SECONDS)
-    except BucketError as error:
-        raise StateWriteError(
-            f"the hold on the state {place} could not be renewed: {error}",
-            hint="run the same command again",
-        ) from error
-
-
-def now(clock: Clock) -> Moment:
-    """Return this moment, to measure from it how long ago it was."""
-    return clock.monotonic(), clock.with_sleep()
-
-
-def prove(bucket: Bucket, clock: Clock, place: str, data: bytes, version: Version) -> None:
-    """Show that a store heeds conditions; ``data`` and ``version`` are what ``lock.json`` is.
-
-    Raises ``StateError`` if it does not, ``BucketError`` if it cannot be found out.
-    """
-    wrong = bucket.other(version)
-    for put in (lambda: bucket.create(NAME, data), lambda: bucket.replace(NAME, data, wrong)):
-        if not patiently(clock, partial(_refuses, put), SECONDS):
+    store = bucket.bucket
+    wrong = store.other(found.version)
+    for put in (
+        lambda: store.create(NAME, found.data),
+        lambda: store.replace(NAME, found.data, wrong),
+    ):
+        if not patiently(bucket.clock, partial(_refuses, put), SECONDS):
             raise StateError(
                 f"the store of {place} ignores conditions: it would let two runs overwrite each"
                 " other, so it is no place for a state",
@@ -294,17 +240,3 @@ def _refuses(put: Callable[[], object]) -> bool:
     except ConflictError:
         return True
     return False
-
-
-def free(bucket: Bucket, clock: Clock) -> None:
-    """Free a state, whoever holds it. Raises ``BucketError``."""
-
-    def freed() -> None:
-        found = bucket.get(NAME)
-        lease = decode(found.data) if found else None
-        if found is None or (lease is not None and lease.holder is None):
-            return
-        data = Lease(uuid.uuid4().hex, lease.seq if lease else 0, None, utc_now()).encode()
-        bucket.replace(NAME, data, found.version)
-
-    patiently(clock, freed, _RELEASE_SECONDS)

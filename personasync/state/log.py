@@ -46,6 +46,14 @@ class Holder:
         return f"{self.user}@{self.host}, pid {self.pid}, {self.command}, since {self.since}"
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """That a shared state is held: by whom, as far as is known, and their last sign of life."""
+
+    holder: Holder | None = None
+    at: str | None = None
+
+
 def settled(header: Header, lines: Iterable[Entry | Moved]) -> tuple[Header, list[Entry]]:
     """Return the entries about audios, and the header with the last word on where the API is."""
     entries = []

@@ -70,17 +70,19 @@ def begin_shared(location: str, header: Header) -> None:
 def open_store(location: str) -> Store:
     """Return the store of a shared state; nothing is touched yet."""
     from personasync.state.background import SystemClock, beating
+    from personasync.state.hold import RENEW_SECONDS
     from personasync.state.holder import this_holder
-    from personasync.state.lease import RENEW_SECONDS
     from personasync.state.locations import shared_location
 
     where = shared_location(location)
     beside = partial(beating, every=RENEW_SECONDS)
     if where.scheme == "postgresql":
-        from personasync.state.postgres import Database, PostgresLog
+        from personasync.state.postgres import PostgresLog
+        from personasync.state.postgres_connection import Database
 
-        database = Database(where)
-        return PostgresLog(where, database, SystemClock(), holder=this_holder, beating=beside)
+        return PostgresLog(
+            where, Database(where), SystemClock(), holder=this_holder, beating=beside
+        )
     from personasync.state.objects import open_bucket
     from personasync.state.segments import SegmentLog
 

@@ -15,7 +15,7 @@ from personasync.state.codec import encode_header
 from personasync.state.durable import open_bytes, sync, sync_folder, write_all
 from personasync.state.entry import Entry, Header
 from personasync.state.fold import fold, lines_of
-from personasync.state.log import Holder, LogContents
+from personasync.state.log import Held, Holder, LogContents
 from personasync.state.open import begin_shared, local_path, open_log
 
 if TYPE_CHECKING:
@@ -152,13 +152,18 @@ def verify(location: str) -> str:
     return f"{len(contents.entries)} entries"
 
 
-def held(location: str) -> tuple[Holder | None, str | None] | None:
-    """Return who holds a shared state, and their last sign of life; ``None`` if nobody does.
+def held(location: str) -> Held | None:
+    """Return who holds a shared state; ``None`` if nobody does.
 
     A file's lock ends with its process: there is never one to free.
     """
     store = _store(location)
-    return None if store is None else store.held()
+    if store is None:
+        return None
+    from personasync.state.store_words import telling
+
+    with telling("read", store.location):
+        return store.hold.held()
 
 
 def unlock(location: str) -> None:

@@ -1,10 +1,19 @@
-"""The objects of a shared state as bytes: its beginning, a segment, a snapshot, a rescue."""
+"""The objects of a shared state, by name and as bytes.
+
+personasync.json                        what the state is; never rewritten
+lock.json                               the lease; the only object ever rewritten
+log/00000000000000000001.jsonl          a segment: a line about itself, then entries
+snapshots/00000000000000000512.jsonl.gz a cache of segments 1 to 512
+rescue/<run>-<nonce>.jsonl              what could not be appended
+"""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import json
+import re
+import uuid
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +27,35 @@ LAYOUT: Final = "personasync.objects/1"
 """Which objects lie where below the prefix; another layout is not read."""
 _LARGEST_SNAPSHOT: Final = 1 << 32
 """What a snapshot may unfold to: a bad one must not fill the memory."""
+
+BEGINNING: Final = "personasync.json"
+SEGMENTS: Final = "log/"
+SNAPSHOTS: Final = "snapshots/"
+RESCUES: Final = "rescue/"
+_NUMBERED: Final = {
+    SEGMENTS: re.compile(r"log/(\d{20})\.jsonl"),
+    SNAPSHOTS: re.compile(r"snapshots/(\d{20})\.jsonl\.gz"),
+}
+
+
+def segment_name(seq: int) -> str:
+    """Return the name of a segment."""
+    return f"{SEGMENTS}{seq:020}.jsonl"
+
+
+def snapshot_name(seq: int) -> str:
+    """Return the name of the snapshot of all segments up to this one."""
+    return f"{SNAPSHOTS}{seq:020}.jsonl.gz"
+
+
+def rescue_name(run: str) -> str:
+    """Return a new name for what a run could not append."""
+    return f"{RESCUES}{re.sub('[^A-Za-z0-9._-]', '-', run)}-{uuid.uuid4().hex[:12]}.jsonl"
+
+
+def numbers(folder: str, names: Iterable[str]) -> list[int]:
+    """Return the numbers of segments or snapshots; what was not asked for is left out here."""
+    return [int(match[1]) for name in names if (match := _NUMBERED[folder].fullmatch(name))]
 
 
 @dataclass(frozen=True, slots=True)

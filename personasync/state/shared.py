@@ -9,24 +9,27 @@ from typing import Protocol
 from personasync.model.errors import StateError
 from personasync.state.entry import Entry, Header, Moved
 from personasync.state.fold import fold
-from personasync.state.log import Holder, LogContents, SelfRescuing, StateLog
+from personasync.state.hold import Hold
+from personasync.state.log import (
+    Holder,
+    Leased,
+    LogContents,
+    SelfChecking,
+    SelfRescuing,
+    StateLog,
+)
 from personasync.state.rescue import RescueFile, remove, rescued
 
 
-class Store(StateLog, SelfRescuing, Protocol):
+class Store(StateLog, SelfRescuing, SelfChecking, Leased, Protocol):
     """A log in a store that others write to as well."""
 
-    def confirm(self) -> None:
-        """Before something is sent: raise ``StateWriteError`` unless the log is surely ours."""
-
-    def intact(self) -> bool:
-        """Whether nobody but this run has written since it took the log."""
+    @property
+    def hold(self) -> Hold:
+        """This run's hold on it, and who else has one."""
 
     def verify(self) -> str:
         """Check all that is there; say what there is, or raise ``StateError``."""
-
-    def held(self) -> tuple[Holder | None, str | None] | None:
-        """Return who holds the log, and their last sign of life; ``None`` if nobody does."""
 
     def unlock(self) -> None:
         """Take the log from whoever holds it; raises ``StateError``."""
@@ -35,18 +38,15 @@ class Store(StateLog, SelfRescuing, Protocol):
 class SharedLog:
     """A log in a store, with what a run on this machine could not bring there.
 
-    ``api`` is the base in use: a state that belongs to another is refused.
+    ``location`` is its URL, without secrets; ``api`` is the base in use: a
+    state that belongs to another is refused.
     """
 
     def __init__(self, store: Store, *, api: str | None) -> None:
         self.store = store
+        self.location = store.location
         self._api = api
         self._mended: tuple[str, ...] = ()
-
-    @property
-    def location(self) -> str:
-        """The URL, without secrets."""
-        return self.store.location
 
     @property
     def header(self) -> Header | None:
@@ -55,9 +55,7 @@ class SharedLog:
 
     def read(self) -> LogContents:
         """Return all that the store holds, and what was rescued from it to this machine."""
-        contents = self.store.read()
-        self._check_api(contents.header)
-        _files, new = self._rescued(contents)
+        contents, new, _files = self._read()
         notes = (*self._mended, *contents.notes, *_notes(len(new), self.location))
         return LogContents(contents.header, (*contents.entries, *new), notes)
 
@@ -67,9 +65,7 @@ class SharedLog:
     ) -> Iterator[None]:
         """Hold the store against other writers, and first take in what was rescued."""
         with self.store.lock(timeout=timeout, on_wait=on_wait):
-            contents = self.store.read()
-            self._check_api(contents.header)
-            files, new = self._rescued(contents)
+            _contents, new, files = self._read()
             if new:
                 self.store.append(new)
             remove(files)
@@ -96,20 +92,19 @@ class SharedLog:
         """Whether nobody but this run has written since it took the log."""
         return self.store.intact()
 
-    def _rescued(self, contents: LogContents) -> tuple[list[RescueFile], list[Entry]]:
-        """Return the rescue files of this machine, and those of their entries that are new."""
-        files = list(rescued(self.location, contents.header))
-        kept = [entry for file in files for entry in file.entries]
-        return files, adding(contents.entries, kept)
-
-    def _check_api(self, header: Header | None) -> None:
-        if header is not None and self._api is not None and header.api != self._api:
+    def _read(self) -> tuple[LogContents, list[Entry], list[RescueFile]]:
+        """Read the store; what was rescued on this machine and is news to it, and all its files."""
+        contents = self.store.read()
+        if contents.header is not None and self._api not in (None, contents.header.api):
             raise StateError(
-                f"the state {self.location} holds IDs of {header.api},"
+                f"the state {self.location} holds IDs of {contents.header.api},"
                 f" but the API in use is {self._api}",
                 hint="IDs of one API mean nothing to another: use that API, or keep a state"
                 " for each",
             )
+        files = list(rescued(self.location, contents.header))
+        kept = [entry for file in files for entry in file.entries]
+        return contents, adding(contents.entries, kept), files
 
 
 def adding(entries: Sequence[Entry], rescued: Sequence[Entry]) -> list[Entry]:

@@ -289,8 +289,9 @@ def test_eight_applies_at_once_four_of_which_take_the_lock_by_force(
         assert acknowledged <= known
         assert known <= set(made(sandbox).values())
         for run, stdout, stderr in ended:
-            if run.returncode == 3:
-                assert b"Stopped: another run has taken the state" in stdout, stderr.decode()
+            if run.returncode == 3:  # it was ousted, or asked for what the one it ousted had asked
+                ousted = b"Stopped: another run has taken the state" in stdout
+                assert ousted or b": in conflict: the API answered 409" in stderr, stderr.decode()
         assert tool("state", "verify").code == 0
 
 
@@ -597,5 +598,5 @@ def test_a_missing_package_is_named_with_its_extra(
 
 def test_the_store_of_another_run_can_be_opened_by_its_url(ready: Place) -> None:
     ready.begin()
-    assert open_store(ready.location).held() is None
+    assert open_store(ready.location).hold.held() is None
     assert isinstance(Sandbox, type)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import pytest
 
@@ -139,11 +138,11 @@ def test_a_fault_at_any_put_of_the_lease(
 
     log, _proxy = through(choose)
     assert isinstance(log, SharedLog)
-    store: Any = log.store
+    hold = log.store.hold
     with log.lock():
         log.append([entry(1, "id-1")])
-        store.renew()
-        store.renew()
+        hold.renew()
+        hold.renew()
         log.append([entry(2, "id-2")])
     with begun.open().lock():
         pass
@@ -172,13 +171,13 @@ def test_a_third_of_all_puts_broken(
 
     log, proxy = through(choose)
     assert isinstance(log, SharedLog)
-    store: Any = log.store
+    hold = log.store.hold
     with log.lock():
         for number in range(30):
             log.append([entry(number, f"id-{number}")])
             if number % 7 == 0:
                 with suppress(BucketError):
-                    store.renew()
+                    hold.renew()
     assert len(proxy.going_wrong) > 5
     with begun.open().lock():
         pass

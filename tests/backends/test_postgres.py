@@ -59,13 +59,13 @@ def through(
 def run(log: StateLog) -> None:
     """Do all that a run does with a log."""
     assert isinstance(log, SharedLog)
-    store: Any = log.store
+    hold = log.store.hold
     with log.lock():
         log.append([entry(1), entry(2)])
         log.append([entry(number, f"id-{number}") for number in range(50)])
         for _ in range(4):
             with suppress(BucketError):  # the next one is in a quarter of a minute
-                store.renew()
+                hold.renew()
         assert log.rescue([entry(5000, "id-5000")])
         log.append([entry(50, "id-50")])
 

@@ -24,7 +24,7 @@ import personasync.model.clock
 import personasync.state.background
 import personasync.state.file
 import personasync.state.lock
-import personasync.state.segments
+import personasync.state.segment_writer
 import personasync.state.shared
 from tests.simulation.disk import ROOT, Disk, Files, Node
 from tests.simulation.kernel import Kernel, Process
@@ -82,7 +82,7 @@ class Box:
             put(personasync.engine.run.Mailbox, "now", staticmethod(clocks.monotonic))
             put(personasync.engine.run, "signals", self._signals)
             put(personasync.engine.run.Workers, "ask", self._asking())
-            put(personasync.state.segments, "_SNAPSHOT_SEGMENTS", 3)  # days here are short
+            put(personasync.state.segment_writer, "_SNAPSHOT_SEGMENTS", 3)  # days here are short
             put(personasync.engine.run, "_LOOK_SECONDS", 600.0)  # here no signal is overheard
             put(personasync.model.clock, "datetime", self._wall_clock())
             put(personasync.state.lock, "FileLock", self._file_lock())

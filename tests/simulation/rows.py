@@ -7,13 +7,14 @@ and what nobody waits for any more may commit late.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from personasync.state import postgres
+from personasync.state import postgres_rows
 from personasync.state.bucket import RefusedError, UnclearError
 from personasync.state.entry import Header
-from personasync.state.lease import SECONDS
+from personasync.state.hold import SECONDS
 from tests.simulation.kernel import Kernel, Process
 
 _Answer = list[list[tuple[Any, ...]]]
@@ -59,14 +60,14 @@ class Tables:
 
     def read(self, values: Mapping[str, Any]) -> _Answer:
         assert self.header is not None
-        head = (self.header.lineage, self.header.api, len(self.log), postgres.LAYOUT)
+        head = (self.header.lineage, self.header.api, len(self.log), postgres_rows.LAYOUT)
         rows = [(number, row.entry) for number, row in enumerate(self.log, start=1)]
         return [[head], rows, *self.rescued(values)]
 
     def rescued(self, _values: Mapping[str, Any]) -> _Answer:
         there = {str(row.batch) for row in self.log}
         waiting = sorted((born, name, text) for name, (born, text) in self.rescue.items())
-        new = [w for w in waiting if str(postgres._batch_of(w[1])) not in there]
+        new = [w for w in waiting if str(postgres_rows.batch_of(w[1])) not in there]
         return [[(name, text) for _born, name, text in new]]
 
     def take(self, values: Mapping[str, Any]) -> _Answer:
@@ -75,8 +76,8 @@ class Tables:
             self.epoch += 1
             self.holder = values["holder"]
             self._renew()
-        row = (self.holder, None, self.epoch, len(self.log), postgres.LAYOUT)
-        return [[(self.epoch, len(self.log))] if free else [], [row]]
+        row = (self.holder, None, self.epoch, len(self.log), postgres_rows.LAYOUT)
+        return [[row]]
 
     def renew(self, values: Mapping[str, Any]) -> _Answer:
         if values["epoch"] != self.epoch:
@@ -107,14 +108,14 @@ class Tables:
 
 
 _ANSWERS: dict[str, Callable[[Tables, Mapping[str, Any]], _Answer]] = {
-    postgres._BEGIN: Tables.begin,
-    postgres._READ: Tables.read,
-    postgres._RESCUED: Tables.rescued,
-    postgres._TAKE: Tables.take,
-    postgres._RENEW: Tables.renew,
-    postgres._RELEASE: Tables.release,
-    postgres._APPEND: Tables.append,
-    postgres._RESCUE: Tables.keep,
+    postgres_rows.BEGIN: Tables.begin,
+    postgres_rows.READ: Tables.read,
+    postgres_rows.RESCUED: Tables.rescued,
+    postgres_rows.TAKE: Tables.take,
+    postgres_rows.RENEW: Tables.renew,
+    postgres_rows.RELEASE: Tables.release,
+    postgres_rows.APPEND: Tables.append,
+    postgres_rows.RESCUE: Tables.keep,
 }
 
 
@@ -138,8 +139,9 @@ class SimulatedDatabase:
         kernel.step(f"answer to {what}", chance.uniform(0.001, 0.01))
         return answer
 
-    def close(self) -> None:
+    def connected(self) -> AbstractContextManager[None]:
         """Nothing of a connection matters."""
+        return nullcontext()
 
     def _go_wrong(self, what: str, commit: Callable[[], object]) -> None:
         match self._kernel.chance.choice(["lost before", "lost behind", "late", "late", "no"]):

@@ -18,13 +18,16 @@ from personasync.engine.attempt import Attempt
 from personasync.engine.conductor import Conductor
 from personasync.engine.schedule import Schedule, Window
 from personasync.model.outcome import Conflict, Created, NotSent, Outcome, Unclear
-from personasync.state import lease, postgres, shared
+from personasync.state import hold, lease, postgres, postgres_rows, shared
 from personasync.state.appender import Appender
 from personasync.state.bucket import ConflictError
 from personasync.state.entry import Entry, Status
 from personasync.state.file import FileStateLog
-from personasync.state.lease import LeaseHold
-from personasync.state.postgres import PostgresLog
+from personasync.state.hold import Hold
+from personasync.state.patient import PatientBucket
+from personasync.state.postgres_rows import StateRows
+from personasync.state.segment_reader import SegmentReader
+from personasync.state.segment_writer import SegmentWriter
 from personasync.state.segments import SegmentLog
 from personasync.state.state_file import StateFile
 from tests.simulation import rows
@@ -74,55 +77,55 @@ def never_sync(stack: ExitStack) -> None:
 def exists_already_is_anothers(stack: ExitStack) -> None:
     def hasty(self: Any, name: str, data: bytes, _seconds: float) -> bool:
         try:
-            self._bucket.create(name, data)
+            self.bucket.create(name, data)
         except ConflictError:
             return False
         return True
 
-    _instead(stack, SegmentLog, "_settle", hasty)
+    _instead(stack, PatientBucket, "settle", hasty)
 
 
 def exists_already_is_ours(stack: ExitStack) -> None:
-    settle = SegmentLog._settle
+    settle = PatientBucket.settle
 
     def trusting(self: Any, name: str, data: bytes, seconds: float) -> bool:
         try:
-            self._bucket.create(name, data)
+            self.bucket.create(name, data)
         except ConflictError:
             return True
         except Exception:  # noqa: BLE001 - only the conflict is misunderstood
             return settle(self, name, data, seconds)
         return True
 
-    _instead(stack, SegmentLog, "_settle", trusting)
+    _instead(stack, PatientBucket, "settle", trusting)
 
 
 def no_fence(stack: ExitStack) -> None:
-    begin = SegmentLog._begin_writing
+    fence = SegmentWriter.fence
 
-    def open_gate(self: Any, reading: Any) -> None:
-        with mock.patch.object(SegmentLog, "_append", return_value=True):
-            begin(self, reading)
+    def open_gate(self: Any, reader: Any) -> bool:
+        with mock.patch.object(SegmentWriter, "_create_next", return_value=True):
+            return fence(self, reader)
 
-    _instead(stack, SegmentLog, "_begin_writing", open_gate)
-    settle = SegmentLog._settle
+    _instead(stack, SegmentWriter, "fence", open_gate)
+    settle = PatientBucket.settle
 
     def overwrite(self: Any, name: str, data: bytes, seconds: float) -> bool:
         if name.startswith("log/"):
-            self._bucket._store.objects[name] = data
+            self.bucket._store.objects[name] = data
             return True
         return settle(self, name, data, seconds)
 
-    _instead(stack, SegmentLog, "_settle", overwrite)
+    _instead(stack, PatientBucket, "settle", overwrite)
 
 
 def a_listing_is_the_end(stack: ExitStack) -> None:
-    read_on = SegmentLog._read_on
+    read_on = SegmentReader.read_on
 
     def believe(self: Any, reading: Any, listed: int, **options: bool) -> None:
         read_on(self, reading, listed, **{**options, "look": False})
 
-    _instead(stack, SegmentLog, "_read_on", believe)
+    _instead(stack, SegmentReader, "read_on", believe)
 
 
 def the_lease_is_not_looked_at(stack: ExitStack) -> None:
@@ -132,7 +135,7 @@ def the_lease_is_not_looked_at(stack: ExitStack) -> None:
 
 def the_lease_is_judged_by_the_wrong_clock(stack: ExitStack) -> None:
     """By the one that stands still while the machine sleeps."""
-    for module in (lease, postgres):
+    for module in (hold, lease, postgres):
         _instead(stack, module, "now", lambda clock: (clock.monotonic(), clock.monotonic()))
 
 
@@ -141,9 +144,9 @@ def segments_are_deleted(stack: ExitStack) -> None:
 
     def tidy(self: Any) -> None:
         compact(self)
-        for name in list(self._bucket._store.objects):
+        for name in list(self._bucket.bucket._store.objects):
             if name.startswith("log/"):
-                del self._bucket._store.objects[name]
+                del self._bucket.bucket._store.objects[name]
 
     _instead(stack, SegmentLog, "compact", tidy)
 
@@ -179,20 +182,23 @@ def no_fence_of_rows(stack: ExitStack) -> None:
 
         return at_once
 
-    open_gates = {postgres._APPEND: whoever(Tables.append), postgres._RENEW: whoever(Tables.renew)}
+    open_gates = {
+        postgres_rows.APPEND: whoever(Tables.append),
+        postgres_rows.RENEW: whoever(Tables.renew),
+    }
     for statement, answer in open_gates.items():
         answer.__name__ = "whoever"
         stack.enter_context(mock.patch.dict(rows._ANSWERS, {statement: answer}))
 
 
 def nothing_asks_whether_rows_were_added(stack: ExitStack) -> None:
-    run = PostgresLog._run
+    ask = StateRows.ask
 
     def believe(self: Any, statement: str, **values: Any) -> Any:
-        found = run(self, statement, **values)
-        return [[(1,)], found[1]] if statement == postgres._APPEND else found
+        found = ask(self, statement, **values)
+        return [[(1,)], found[1]] if statement == postgres_rows.APPEND else found
 
-    _instead(stack, PostgresLog, "_run", believe)
+    _instead(stack, StateRows, "ask", believe)
 
 
 def _everywhere(stack: ExitStack, name: str, what: Any) -> None:
@@ -208,7 +214,7 @@ def no_rescue(stack: ExitStack) -> None:
 
 
 def a_rescue_is_removed_before_it_is_taken_in(stack: ExitStack) -> None:
-    _instead(stack, SegmentLog, "_rescued", lambda _self, _reading: [])
+    _instead(stack, SegmentReader, "rescued", lambda _self, _reading: {})
 
 
 def the_last_line_of_a_merge_wins(stack: ExitStack) -> None:
@@ -289,7 +295,7 @@ def the_lock_is_no_lock(stack: ExitStack) -> None:
     def open_door(self: Any, **_options: Any) -> Iterator[None]:
         yield
 
-    _instead(stack, LeaseHold, "take", lambda *_args: None)
+    _instead(stack, Hold, "_take", lambda *_args: None)
     _instead(stack, FileStateLog, "lock", open_door)
 
 

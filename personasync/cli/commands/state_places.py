@@ -157,10 +157,9 @@ def unlock_command(workspace: Workspace, auto_approve: bool) -> int:
     if held is None:
         workspace.console.result(f"Nobody holds the state {shown}; nothing was changed.")
         return 0
-    holder, at = held
-    who = printable(str(holder)) if holder else "somebody unknown"
+    who = printable(str(held.holder)) if held.holder else "somebody unknown"
     workspace.console.complain(
-        f"The state {shown} is held by {who}; last sign of life: {printable(at or 'unknown')}."
+        f"The state {shown} is held by {who}; last sign of life: {printable(held.at or 'unknown')}."
     )
     if not auto_approve:
         approve(["Take it from them?"], to="unlock")

@@ -12,7 +12,8 @@ from personasync.model.errors import StateError, StateLockedError, StateWriteErr
 from personasync.state.bucket import Bucket, BucketError, Found, RefusedError, UnclearError
 from personasync.state.entry import Entry, Header, Status
 from personasync.state.log import Holder
-from personasync.state.segments import SegmentLog, begin, segment_name, snapshot_name
+from personasync.state.segment_codec import segment_name, snapshot_name
+from personasync.state.segments import SegmentLog, begin
 from tests.helpers.buckets import Careless, Clock, Fault, Faulty, MemoryBucket
 
 PLACE = "s3://bucket/voices"
@@ -132,7 +133,7 @@ def test_a_live_lease_is_never_taken_over(
             sleep(seconds)
             if int(clock.now) % 15 == 0:
                 monkeypatch.setattr("personasync.state.lease.utc_now", lambda: "1999-01-01T00:00Z")
-                holding.renew()
+                holding.hold.renew()
 
         clock.sleep = meanwhile  # type: ignore[method-assign]
         with pytest.raises(StateLockedError), open_log().lock(timeout=600):
@@ -406,8 +407,8 @@ def test_a_fault_at_any_put_of_the_lease(
     log = open_log(Faulty(bucket, choose))
     with log.lock():
         log.append([created(1)])
-        log.renew()
-        log.renew()
+        log.hold.renew()
+        log.hold.renew()
         log.append([created(2)])
     with open_log().lock():
         pass
@@ -427,7 +428,7 @@ def test_a_third_of_all_puts_broken(
             log.append([created(number)])
             if number % 5 == 0:
                 with suppress(BucketError):
-                    log.renew()
+                    log.hold.renew()
     assert ids(open_log()) == [f"id-{number}" for number in range(20)]
 
 
