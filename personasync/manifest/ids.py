@@ -6,7 +6,7 @@ import re
 from typing import Final, NamedTuple
 from unicodedata import normalize
 
-from personasync.model.characters import FILLERS, UNSEEN
+from personasync.model.characters import FILLERS, LOOK_ALIKE_LETTERS, UNSEEN
 from personasync.model.contract import PLAIN_ID, is_persona_id, is_placeholder, is_url
 from personasync.model.diagnostics import Severity
 from personasync.model.spelling import cut
@@ -17,7 +17,7 @@ QUOTES: Final = "\"'`´‘’‚‛“”„‟‹›«»′″「」『』＂�
 DASHES: Final = "‐‑‒–—―−﹘﹣－"
 """What a word processor, or a web page, shows where a - was typed."""
 
-_LOOK_ALIKE: Final = str.maketrans(dict.fromkeys(DASHES, "-"))
+_LOOK_ALIKE: Final = str.maketrans({**LOOK_ALIKE_LETTERS, **dict.fromkeys(DASHES, "-")})
 HIDDEN: Final = re.compile(
     f"[{UNSEEN}{FILLERS}]"
     # A joiner belongs between letters or emoji of the scripts that need it.
@@ -39,6 +39,10 @@ _LIKE_A_UUID: Final = re.compile("(?=.{34,38}$)[0-9a-f]+(?:-[0-9a-f]+){3,5}", re
 _AUDIO_FILE: Final = re.compile(r"\.(?:mp3|wav|m4a|flac|ogg|aac|opus|mp4)", re.IGNORECASE)
 _COMMENT: Final = re.compile(r"\s+//.*", re.DOTALL)
 _ADDRESS_END: Final = re.compile(r"([0-9A-Za-z_-]{4,})(?:\.\w{2,4})?/?(?:[?#].*)?")
+_FIELD_NAME: Final = re.compile(
+    r"(?:task|audio|persona|track|clip|song)?[_-]?id\s*[:=]\s*(?=.)", re.IGNORECASE
+)
+_FOREIGN: Final = re.compile(f"[{''.join(LOOK_ALIKE_LETTERS)}]")
 _COPY: Final = "copy the ID again, just as the API gave it"
 
 
@@ -77,6 +81,12 @@ def _trouble(field: str, text: str, others: tuple[str, ...]) -> Trouble | None:
         return _persona_id_trouble(text)
     if (wrong := _WRONG.search(text)) is not None:
         return Trouble("bad-id", f"cannot hold {character_name(wrong[0])}", _COPY)
+    if (name := _FIELD_NAME.match(text)) is not None:
+        return Trouble("bad-id", f"begins with the name of a field: {name[0].strip()}", _COPY)
+    if (letter := _FOREIGN.search(text)) and _FOREIGN.sub("", text).isascii():
+        looks = LOOK_ALIKE_LETTERS[letter[0]]
+        message = f"holds {letter[0]} (U+{ord(letter[0]):04X}), which only looks like {looks}"
+        return Trouble("bad-id", message, _COPY)
     if (ending := _AUDIO_FILE.search(text)) is not None and ending.end() == len(text):
         return Trouble("bad-id", f"is the name of a file, no ID: {_quoted(text)}", _COPY)
     if (unseen := HIDDEN.search(text)) is not None:
@@ -119,7 +129,12 @@ def _persona_id_trouble(text: str) -> Trouble | None:
 
 def _meant(text: str) -> str:
     """Return the ID that somebody meant who copied too much, or through a word processor."""
-    text = _COMMENT.sub("", text).translate(_LOOK_ALIKE).strip().strip(_AROUND)
+    text = (
+        _FIELD_NAME.sub("", _COMMENT.sub("", text), count=1)
+        .translate(_LOOK_ALIKE)
+        .strip()
+        .strip(_AROUND)
+    )
     text = text.strip("-") if PLAIN_ID.fullmatch(text) else text
     text = "".join(normalize("NFKC", c) if "\uff01" <= c <= "\uff5e" else c for c in text)
     if is_url(text):

@@ -226,7 +226,7 @@ class _Assembly:
             return
         defaults = _sound("defaults", root.get("defaults"))
         told: set[tuple[str, Place | None]] = set()  # what a default does wrong is told once
-        start = len(self._entries)
+        start, first = len(self._entries), len(self.diagnostics)
         self._keys += personas
         self._entries += personas.values()
         for index, (key, value) in enumerate(personas.items()):
@@ -243,7 +243,11 @@ class _Assembly:
                         told.add((problem.code, problem.place))
                         self.diagnostics.append(problem)
 
-        self.diagnostics += cut_by_comments(document, root, personas)
+        cut = list(cut_by_comments(document, root, personas))
+        places = {problem.place for problem in cut}  # what is left of a text is no text to judge
+        if cut:
+            kept = [d for d in self.diagnostics[first:] if d.place not in places]
+            self.diagnostics[first:] = kept + cut
 
     # Uniqueness across files
 

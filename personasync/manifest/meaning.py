@@ -55,6 +55,7 @@ _SPAN: Final = re.compile(
     re.IGNORECASE,
 )
 _AFTERTHOUGHT: Final = re.compile(r"\s*(?:[,;]|\s//.*)$")
+_THOUSANDS: Final = re.compile(r"[0-9]{1,3}(?:[,.' ][0-9]{3})+")
 _SHORTENED: Final = re.compile(r"[0-9.]+(?:e[0-9]+)?", re.IGNORECASE)
 
 
@@ -65,7 +66,9 @@ def is_clock(text: str) -> bool:
 
 def meant_number(text: str, field: str) -> str | None:
     """Return the number, as it is written, that a text such as ``0:30`` or ``30 s`` means."""
-    text = _AFTERTHOUGHT.sub("", normalize("NFKC", text).strip())
+    text = _AFTERTHOUGHT.sub("", normalize("NFKC", text).strip()).strip("~≈()[] ")
+    if not field.startswith("vocal") and _THOUSANDS.fullmatch(text):
+        text = re.sub(r"\D", "", text)
     seconds = field.startswith("vocal")
     number: float | None = None
     if _SHORTENED.fullmatch(text):

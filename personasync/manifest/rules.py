@@ -24,6 +24,9 @@ SHORTEST_SEGMENT: Final = 10
 LONGEST_SEGMENT: Final = 30
 """Seconds; what the API's later documentation asks for at most."""
 
+_SURELY_MILLISECONDS: Final = 5000
+"""An hour and more: no track is so long."""
+
 _IDS: Final = ("taskId", "audioId", "personaId")
 _is_plain_id: Final = re.compile(
     "(?![0-]+$)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]*[1-9][0-9a-f]*"
@@ -164,7 +167,8 @@ def _segment(entry: Entry, start: float, end: float) -> Iterator[Diagnostic]:
             f"{entry.name(fault)}: the segment from {_number(start)} to {_number(end)} s "
             f"is {_number(round(end - start, 6))} s long",
             entry.place(fault),
-            f"the API asks for {SHORTEST_SEGMENT} to {LONGEST_SEGMENT} seconds",
+            f"the API asks for {SHORTEST_SEGMENT} to {LONGEST_SEGMENT} seconds"
+            + (", not milliseconds" if end >= _SURELY_MILLISECONDS else ""),
             () if related is None else (related,),
         )
 

@@ -123,7 +123,8 @@ def explain_syntax(file: str, data: bytes, error: yaml.YAMLError, scalar: Any) -
         finding = recognise(complaint)
         if finding is not None:
             return finding
-    return complaint.here("bad-yaml", f"this is not valid YAML: {complaint.problem}")
+    hint = "look for a comma, a quote or a bracket that is missing on this line or above it"
+    return complaint.here("bad-yaml", f"this is not valid YAML: {complaint.problem}", hint)
 
 
 def _unreadable(file: str, data: bytes) -> Diagnostic:
@@ -191,7 +192,12 @@ def _closing(c: Complaint, line: int, opening: str) -> str:
         return "remove it: a number has no quotes"
     if c.key(line) in ID_FIELDS and (better := better_than_quotes(c.key(line), opening[1:])):
         return better
+    if _SHORT_FOR.match(opening):
+        return f"quote it: {in_quotes(opening)}"
     return f"close it with {opening[0]} at the end of the text"
+
+
+_SHORT_FOR: Final = re.compile(r"'(?:\d0s|til|till|cause|em|n|round|twas|tis|bout)\b", re.I)
 
 
 def _tab(c: Complaint) -> Diagnostic | None:

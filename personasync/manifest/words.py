@@ -57,6 +57,16 @@ _ALIASES: Final = {
 }
 
 
+_OF_THE_TRACK: Final = frozenset(
+    (
+        *("prompt", "lyrics", "instrumental", "model", "custommode", "negativetags", "vocalgender"),
+        *("gender", "callbackurl", "styleweight", "audioweight", "weirdnessconstraint"),
+        *("continueat", "uploadurl", "duration"),
+    )
+)
+"""Fields of the API, or of music services' pages, that make a track; folded as ``_folded`` does."""
+
+
 def shown(text: str, limit: int = 40) -> str:
     """Return a text in quotes for a message, cut when it is long."""
     return f'"{cut(text, limit)}"'
@@ -233,6 +243,8 @@ def _unknown(document: Document, violation: Violation) -> Iterator[Diagnostic]:
         inside = " of a persona" if len(path) == 2 else f" of {path[0]}" if path else ""
         hint = _elsewhere(name, value, path)
         meant = meant_field(name, path) if index < _GUESSES else None
+        if len(path) == 2 and _folded(name) in _OF_THE_TRACK:
+            hint = "remove the line: that was for the making of the track, not for a persona of it"
         if hint is None and meant is not None:
             hint = f"did you mean {meant}?"
             if meant in mapping:
@@ -364,7 +376,7 @@ def _not_a_mapping(path: Path, value: Value, place: Place, *, beside: bool) -> D
     hint = "write its fields below it, indented, one on a line: field: value"
     if isinstance(value, list):
         hint = "write each entry as key: instead of a dash"
-        if len(path) == 2 and all(isinstance(item, Map) for item in value):
+        if path != ("personas",) and all(isinstance(item, Map) for item in value):
             hint = "remove the dash and the space after it before each of its fields"
     return _error("wrong-type", f"{name} must be a mapping, not {_described(value)}", place, hint)
 
@@ -413,6 +425,10 @@ def with_quoted(diagnostic: Diagnostic) -> Diagnostic:
         return replace(diagnostic, hint=hint)
     if diagnostic.hint in (_QUOTE, _IF_TEXT):
         text = source[place.column - 1 : place.end_column - 1]
+        if source[: place.column - 1].strip() == "<<:":
+            return replace(diagnostic, hint="remove the line, or write above what it stands for")
+        if source[place.end_column - 1 :].lstrip()[:1] == ":":
+            return replace(diagnostic, hint=f"write {text.strip('*&!')}")
         better = better_than_quotes(source[: place.column - 1].strip().rstrip(":"), text)
         return replace(diagnostic, hint=better or f"{diagnostic.hint}: {in_quotes(text)}")
     if diagnostic.hint == QUOTE_LINE:

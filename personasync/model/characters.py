@@ -22,3 +22,12 @@ FILLERS: Final = "\u115f\u1160\u17b4\u17b5\u3164\uffa0"
 
 SPACES: Final = "\u00a0\u1680\u2000-\u200a\u202f\u205f"
 """Spaces that look like an ordinary one; the wide one of CJK is seen for what it is."""
+
+LOOK_ALIKE_LETTERS: Final = dict(
+    zip(
+        "АВЕЅІЈКМНОРСТХУаеіјорсухѕԁԛԝһΑΒΕΖΗΙΚΜΝΟΡΤΥΧονρ",
+        "ABESIJKMHOPCTXYaeijopcyxsdqwhABEZHIKMNOPTYXovp",
+        strict=True,
+    )
+)
+"""Letters of Cyrillic and Greek, and those of ASCII that they look like."""

@@ -15,7 +15,14 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from personasync.model.characters import CONTROLS, FILLERS, SPACES, SURROGATES, UNSEEN
+from personasync.model.characters import (
+    CONTROLS,
+    FILLERS,
+    LOOK_ALIKE_LETTERS,
+    SPACES,
+    SURROGATES,
+    UNSEEN,
+)
 
 _UNSAFE: Final = re.compile(
     f"[{CONTROLS}{SURROGATES}{UNSEEN}{FILLERS}{SPACES}\ufff9-\ufffb]"  # last: annotations
@@ -54,8 +61,12 @@ def printable(text: str, limit: int | None = None) -> str:
 
 
 _LOOK_ALIKE: Final = str.maketrans(
-    "АВЕЅІЈКМНОРСТХУаеіјорсухѕԁԛԝһΑΒΕΖΗΙΚΜΝΟΡΤΥΧονρ’‘‚‛′ʼ“”„″‐‑‒–—−",
-    "ABESIJKMHOPCTXYaeijopcyxsdqwhABEZHIKMNOPTYXovp''''''\"\"\"\"------",
+    {
+        **LOOK_ALIKE_LETTERS,
+        **dict.fromkeys("’‘‚‛′ʼ", "'"),
+        **dict.fromkeys("“”„″", '"'),
+        **dict.fromkeys("‐‑‒–—−", "-"),
+    }
 )
 
 

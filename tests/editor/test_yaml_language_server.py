@@ -323,7 +323,7 @@ MARKS: Final = {
     "odd-number": 'Incorrect type. Expected "number"',
     "out-of-range": "Value is (above|below) the",
     "unknown-field": "is not allowed",
-    "wrong-type": 'Incorrect type. Expected "(Personas?|personasync manifest|string)"',
+    "wrong-type": 'Incorrect type. Expected "(Personas?|Settings|personasync manifest|string)"',
     "wrong-version": "Value must be 1",
     # Never said: marks on what follows from these problems do not count as marks of them.
     "empty-file": "empty",
@@ -362,6 +362,11 @@ UNMARKED: Final = (
     ),
     Unmarked("contradicting-setting", _ALONE),
     Unmarked("bad-id", "a pattern looks at no ending", ("ids-that-are-addresses.yaml:10",)),
+    Unmarked(
+        "bad-id",
+        "a schema knows no letters that look alike, and no name before an ID",
+        ("ids-that-only-look-right.yaml:10", "ids-that-only-look-right.yaml:18"),
+    ),
     Unmarked("bad-escape", "YAML 1.2 in JavaScript knows halves", ("half-a-character.yaml:6",)),
     Unmarked("cut-by-comment", "to YAML this is a text and a comment"),
     Unmarked("duplicate-audio-id", _COMPARES),
@@ -468,6 +473,7 @@ UNMARKED: Final = (
         "unclosed-quote",
         _ELSEWHERE.format("the last"),
         (
+            "apostrophe-at-the-start.yaml:20",
             "pasted-curly-closing-quote.yaml:6",
             "several-files-all-wrong/a-syntax.yaml:6",
             "unclosed-double-quote.yaml:6",
