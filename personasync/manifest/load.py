@@ -19,7 +19,7 @@ from personasync.manifest.reader import (
     collector_paused,
     read_document,
 )
-from personasync.manifest.rules import Entry, cut_by_comments, entry_problems
+from personasync.manifest.rules import Entry, cut_by_comments, entry_problems, taken_for_marks
 from personasync.manifest.schemas import Check, compile_schema, load_schema, violations
 from personasync.manifest.values import BROKEN, Map, Value
 from personasync.manifest.words import explain, shown, with_quoted, wrong_altogether
@@ -244,6 +244,7 @@ class _Assembly:
                         self.diagnostics.append(problem)
 
         cut = list(cut_by_comments(document, root, personas))
+        cut += taken_for_marks(document, root, personas)
         places = {problem.place for problem in cut}  # what is left of a text is no text to judge
         if cut:
             kept = [d for d in self.diagnostics[first:] if d.place not in places]

@@ -61,7 +61,9 @@ class Document:
 
     ``root`` is ``BROKEN`` when nothing could be read; ``problems`` then says
     why. ``omitted`` counts the problems beyond ``MAX_PROBLEMS``. ``refused`` are
-    keys that are told of already, and whose values are there all the same.
+    keys that are told of already, and whose values are there all the same;
+    ``unused`` are marks that serve nothing, an anchor that no alias refers to
+    or an ``!`` alone, and line and column of the scalars behind them.
     """
 
     __slots__ = (
@@ -74,6 +76,7 @@ class Document:
         "problems",
         "refused",
         "root",
+        "unused",
     )
 
     def __init__(self, file: str, data: bytes) -> None:
@@ -83,6 +86,7 @@ class Document:
         self.problems: list[Diagnostic] = []
         self.omitted = 0
         self.refused: set[str] = set()
+        self.unused: dict[str, tuple[int, int]] = {}
         self._root_span: Span = (1, 1, 0, 0)
         self._lines: list[bytes] = []
         self._spans = array("i")  # lines and columns as the parser counts them, from 0
@@ -462,9 +466,13 @@ class _Builder:
             value = self._tagged(text, event)
         elif text[:1] in MAY_BE_TYPED and event.implicit[0]:
             value = self._plain(text)
+        mark = event.start_mark
         if event.anchor is not None:
             self._anchors[event.anchor] = value
             self._sizes[event.anchor] = 1
+            self._document.unused[f"&{event.anchor}"] = (mark.line + 1, mark.column + 1)
+        elif event.tag == "!" and not event.style:
+            self._document.unused[f"! {event.start_mark.index}"] = (mark.line + 1, mark.column + 1)
         return value
 
     def _plain(self, text: str) -> Value:
@@ -528,6 +536,7 @@ class _Builder:
             )
             return BROKEN
         self._count(self._sizes[name], event)
+        self._document.unused.pop(f"&{name}", None)
         return value
 
     # Limits and problems

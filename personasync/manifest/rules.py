@@ -11,7 +11,7 @@ from personasync.manifest.reader import Document
 from personasync.manifest.taken_in import taken_in
 from personasync.manifest.texts import text_troubles
 from personasync.manifest.values import Map, Value
-from personasync.manifest.words import QUOTE_LINE
+from personasync.manifest.words import IF_TEXT, QUOTE_LINE
 from personasync.model.contract import (
     DEFAULT_VOCAL_END,
     DEFAULT_VOCAL_START,
@@ -108,6 +108,25 @@ def cut_by_comments(document: Document, root: Map, personas: Map) -> Iterator[Di
                     f"{name}.{field} ends here: what follows # is a comment",
                     place,
                     QUOTE_LINE,
+                )
+
+
+def taken_for_marks(document: Document, root: Map, personas: Map) -> Iterator[Diagnostic]:
+    """Yield the texts whose beginning YAML takes for an anchor or a tag: ``name: &Roll on``."""
+    marks = {place: mark.split()[0] for mark, place in document.unused.items()}
+    for name, entry in _holders(root, personas) if marks else ():
+        for field in _TEXTS:
+            if not isinstance(entry, Map) or not isinstance(entry.get(field), str):
+                continue
+            place = document.value_place(entry, field)
+            mark = marks.get((place.line, place.column))
+            if mark is not None:
+                yield Diagnostic(
+                    Severity.ERROR,
+                    "lost-beginning",
+                    f"{name}.{field} begins after {mark}, which means something to YAML",
+                    place,
+                    IF_TEXT,
                 )
 
 

@@ -32,7 +32,7 @@ Path = tuple[str | int, ...]
 _PARTS: Final = {0: None, 1: "settings", 2: "persona"}
 _GUESSES: Final = 100  # how many unknown fields of one mapping are compared with the known ones
 _QUOTE: Final = "quote it"
-_IF_TEXT: Final = "quote it if it is meant as text"
+IF_TEXT: Final = "quote it if it is meant as text"
 QUOTE_LINE: Final = "quote the whole text; or put a space after # if it is a comment"
 """Advice that ``with_quoted`` completes, as it does with those to quote a value."""
 
@@ -394,13 +394,13 @@ def _described(value: Value) -> str:
 def _not_text(path: Path, value: Value, place: Place) -> Diagnostic:
     name = dotted(path)
     if isinstance(value, (dict, list)):
-        hint = _IF_TEXT if not isinstance(value, Map) else None
+        hint = IF_TEXT if not isinstance(value, Map) else None
         if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
             hint = f"write {in_quotes(', '.join(map(str, value)))}: it is one text"
         if isinstance(value, Map):
             hint = "write the text on the same line, after the colon; quote it if it holds { or :"
             if not any(value.values()):
-                hint = f"write {in_quotes(', '.join(value))} without braces"
+                hint = f"write {in_quotes(', '.join(value))} without braces" if value else None
         return _error("wrong-type", f"{name} must be text, not {kind_of(value)}", place, hint)
     message = f"{name} must be text, but YAML reads this as {kind_of(value)}"
     if isinstance(value, Odd) and value.oddity is Oddity.YAML_1_2:
@@ -423,7 +423,7 @@ def with_quoted(diagnostic: Diagnostic) -> Diagnostic:
         hint = better_than_quotes(field, cut_off[1])
         hint = hint or f"quote it, since # begins a comment: {in_quotes(cut_off[1])}"
         return replace(diagnostic, hint=hint)
-    if diagnostic.hint in (_QUOTE, _IF_TEXT):
+    if diagnostic.hint in (_QUOTE, IF_TEXT):
         text = source[place.column - 1 : place.end_column - 1]
         if source[: place.column - 1].strip() == "<<:":
             return replace(diagnostic, hint="remove the line, or write above what it stands for")

@@ -396,6 +396,7 @@ UNMARKED: Final = (
     ),
     Unmarked("no-manifest", "a folder is not a document"),
     Unmarked("left-over-braces", _ELSEWHERE.format("the one below"), ("braces-left.yaml:3",)),
+    Unmarked("lost-beginning", "to YAML this is an anchor or a tag, and a text behind it"),
     Unmarked("lost-character", "to a schema this is a character like any other"),
     Unmarked(
         "not-a-manifest",
