@@ -396,7 +396,11 @@ UNMARKED: Final = (
     ),
     Unmarked("no-manifest", "a folder is not a document"),
     Unmarked("left-over-braces", _ELSEWHERE.format("the one below"), ("braces-left.yaml:3",)),
-    Unmarked("lost-beginning", "to YAML this is an anchor or a tag, and a text behind it"),
+    Unmarked(
+        "lost-beginning",
+        "to YAML this is a tag and a text",
+        ("text-taken-for-an-anchor.yaml:12",),
+    ),
     Unmarked("lost-character", "to a schema this is a character like any other"),
     Unmarked(
         "not-a-manifest",
