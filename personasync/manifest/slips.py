@@ -438,7 +438,8 @@ def _without_colon(c: Complaint, number: int, stripped: str) -> Diagnostic:
     if not is_field(key):
         if (value or not opens) and (goes_on := continued_text(c, number)) is not None:
             return goes_on
-        if re.fullmatch(r"\w[\w.-]*", key) is None or not (opens or assigned):
+        persona = opens and stripped != c.lines[number]  # which is indented
+        if re.fullmatch(r"\w[\w.-]*", key) is None or not (persona or assigned):
             return no_key_at_all(c, number)
     column = c.lines[number].index(stripped) + 1
     hint = f"write {cut(key)}: {cut(value.strip(), LONGEST_ADVICE)}".rstrip()
@@ -595,20 +596,6 @@ def _after_value(c: Complaint) -> Diagnostic | None:
     )
 
 
-def _directive(c: Complaint) -> Diagnostic | None:
-    words = ("directive", "incompatible YAML")
-    if not any(word in c.context or word in c.problem for word in words):
-        return None
-    return c.at(
-        c.context_line,
-        c.context_column,
-        0,
-        "bad-directive",
-        "a line that begins with % is a directive, and this one is not known",
-        "remove the line",
-    )
-
-
 def _after_document(c: Complaint) -> Diagnostic | None:
     above = c.line_above(c.line)
     if "<document start>" not in c.problem or above is None or not above[1].startswith("..."):
@@ -640,7 +627,6 @@ _RECOGNISERS: Final[tuple[Callable[[Complaint], Diagnostic | None], ...]] = (
     _flow,
     _no_value,
     _question_mark,
-    _directive,
     _after_document,
     _bad_indentation,
     _after_value,
