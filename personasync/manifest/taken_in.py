@@ -132,7 +132,8 @@ def _field_inside(written: _Written, name: str, text: str) -> Diagnostic | None:
     field = match["field"]
     where = next(((n, line) for n, line in written.lines if match[0] in line), written.lines[0])
     return Diagnostic(
-        Severity.ERROR,
+        # Who wrote quotes round a line of text meant all of it to be text.
+        Severity.WARNING if written.quoted and len(written.lines) == 1 else Severity.ERROR,
         "swallowed-field",
         f"{field}: stands in the text of {name}, and would be part of it for good",
         written.at(*where),
