@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -95,17 +95,16 @@ def replace_file(
     """
     beside = path.with_name(f"{path.name}.tmp")
     try:
-        descriptor = _open_new(beside)
-        try:
+        with _new(beside) as (descriptor, let_go):
             if path.exists():
                 _make_alike(descriptor, path.stat())
             write_all(descriptor, data)
             sync(descriptor)
             if backup is not None and path.exists():
                 _keep(path, backup)
-            _rename(beside, path, lambda: before(descriptor))
-        finally:
-            os.close(descriptor)
+            before(descriptor)
+            let_go()
+            _rename(beside, path)
     except BaseException:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
@@ -122,11 +121,11 @@ def create_file(
     """
     beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        descriptor = _open_new(beside)
-        try:
+        with _new(beside) as (descriptor, let_go):
             write_all(descriptor, data)
             sync(descriptor)
             before(descriptor)
+            let_go()
             try:
                 os.link(beside, path)  # unlike a rename, it never takes another's place
             except FileExistsError:
@@ -135,17 +134,21 @@ def create_file(
                 if path.exists():
                     raise FileExistsError(errno.EEXIST, "it has come to be", str(path)) from None
                 rename(beside, path)
-        finally:
-            os.close(descriptor)
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 
-def _open_new(path: Path) -> int:
+@contextlib.contextmanager
+def _new(path: Path) -> Iterator[tuple[int, Callable[[], None]]]:
+    """Open a new file, and give what closes it where no open file can be moved."""
     path.unlink(missing_ok=True)  # what a killed run left
-    return open_bytes(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    with contextlib.ExitStack() as opened:
+        descriptor = open_bytes(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        opened.callback(os.close, descriptor)
+        # Elsewhere it stays open, so that a lock on it is held without a gap.
+        yield descriptor, opened.close if sys.platform == "win32" else lambda: None
 
 
 def _make_alike(descriptor: int, old: os.stat_result) -> None:
@@ -161,8 +164,7 @@ def _make_alike(descriptor: int, old: os.stat_result) -> None:
             raise CannotReplaceError(error.errno, error.strerror) from error
 
 
-def _rename(beside: Path, path: Path, before: Callable[[], None]) -> None:
-    before()
+def _rename(beside: Path, path: Path) -> None:
     try:
         rename(beside, path)
     except OSError as error:

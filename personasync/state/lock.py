@@ -5,6 +5,10 @@ does, and tells who holds it. But it can be removed, and it does not lie beside
 another name of the same file: a hard link, or a mount of that one file. So the
 state itself is locked as well, and whatever is put in its place is locked
 before it gets there.
+
+Windows has one door, the file beside: a lock on the state would keep readers
+out, and a file that is open there cannot be replaced. The lock is on the first
+byte, which nobody else can read or write: its holder is named behind that.
 """
 
 from __future__ import annotations
@@ -25,11 +29,13 @@ from filelock import FileLock, Timeout
 
 from personasync.model.errors import StateError, StateLockedError
 from personasync.model.steps import NextStep, Option
+from personasync.state.durable import open_bytes, write_all
 from personasync.state.holder import this_holder
 from personasync.state.log import Holder
 
 _POLL_SECONDS: Final = 0.1
 _HOLDER_LIMIT: Final = 4096
+_LABEL_AT: Final = 1
 _NO_LOCKS: Final = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS, errno.EBADF)
 
 
@@ -41,7 +47,7 @@ class Hold:
 
     def take(self, state: Path) -> bool:
         """Lock the file that is there now; ``False`` if another holds it."""
-        while True:
+        while sys.platform != "win32":
             try:
                 descriptor = _open(state)
             except OSError:
@@ -54,6 +60,7 @@ class Hold:
                     self._descriptors.append(descriptor)
                     return True
             os.close(descriptor)  # another run put a new file in its place
+        return True
 
     def cover(self, descriptor: int) -> None:
         """Lock an open file that is about to take the state's place.
@@ -61,9 +68,10 @@ class Hold:
         The old one stays locked: whoever waits for it by another name waits
         for the end of this run.
         """
-        follower = os.dup(descriptor)
-        _try_lock(follower)
-        self._descriptors.append(follower)
+        if sys.platform != "win32":
+            follower = os.dup(descriptor)
+            _try_lock(follower)
+            self._descriptors.append(follower)
 
     def release(self) -> None:
         """Let go."""
@@ -181,14 +189,14 @@ def _owner(path: Path) -> str:
 
 def _open(state: Path) -> int:
     try:  # a lock over NFS needs a file that is open for writing
-        return os.open(state, os.O_RDWR)
+        return open_bytes(state, os.O_RDWR)
     except PermissionError:
-        return os.open(state, os.O_RDONLY)
+        return open_bytes(state, os.O_RDONLY)
 
 
 def _try_lock(descriptor: int) -> bool:
     """Lock an open file; ``False`` if another holds it. Where no locks are, it counts as locked."""
-    if sys.platform != "win32":  # a lock there keeps readers out, too
+    if sys.platform != "win32":
         import fcntl
 
         try:
@@ -202,13 +210,26 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _write_holder(path: Path) -> None:
+    label = json.dumps(asdict(this_holder())).encode() + b"\n"
     with contextlib.suppress(OSError):  # the lock holds without its label
-        path.write_text(json.dumps(asdict(this_holder())) + "\n", encoding="utf-8")
+        descriptor = open_bytes(path, os.O_WRONLY)
+        try:
+            os.lseek(descriptor, _LABEL_AT, os.SEEK_SET)
+            write_all(descriptor, label)
+            os.ftruncate(descriptor, _LABEL_AT + len(label))
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            write_all(descriptor, b" " * _LABEL_AT)
+        finally:
+            os.close(descriptor)
 
 
 def _read_holder(path: Path) -> Holder | None:
     try:
-        with path.open(encoding="utf-8") as file:
-            return Holder(**json.loads(file.read(_HOLDER_LIMIT)))
+        descriptor = open_bytes(path, os.O_RDONLY)
+        try:
+            os.lseek(descriptor, _LABEL_AT, os.SEEK_SET)
+            return Holder(**json.loads(os.read(descriptor, _HOLDER_LIMIT)))
+        finally:
+            os.close(descriptor)
     except (OSError, ValueError, TypeError, RecursionError):
         return None

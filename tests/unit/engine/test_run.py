@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -782,6 +783,36 @@ class TestSignals:
         assert ran.rows["p-1"] == "created"
         assert ran.rows["p-2"] == "not attempted"
         assert ran.account.exit_code == 128 + number
+
+    def test_a_console_that_is_closed_ends_the_run_in_order(self, ending, monkeypatch):
+        """On Windows, where the process ends once the handler has returned."""
+        handlers: list[Any] = []
+        slept: list[float] = []
+
+        def set_handler(handler, add):
+            (handlers.append if add else handlers.remove)(handler)
+
+        kernel = SimpleNamespace(SetConsoleCtrlHandler=set_handler)
+        windows = SimpleNamespace(kernel32=kernel)
+        monkeypatch.setattr(ctypes, "windll", windows, raising=False)
+        monkeypatch.setattr(ctypes, "WINFUNCTYPE", lambda *_: lambda f: f, raising=False)
+        monkeypatch.setattr(signal, "SIGBREAK", signal.SIGTTIN, raising=False)  # 21 on both
+        monkeypatch.setattr("personasync.engine.signals.sys", SimpleNamespace(platform="win32"))
+        monkeypatch.setattr("personasync.engine.signals.time", SimpleNamespace(sleep=slept.append))
+
+        def close():
+            [handler] = handlers
+            assert handler(0) == 0, "Ctrl-C is a signal"
+            assert handler(2) == 1
+            ending.begun.wait(LONG)
+            return Created("late")
+
+        ran = run(9, {"a-1": [close]}, parallelism=1, handle_signals=True)
+        assert slept, "it keeps the console open"
+        assert handlers == []
+        assert ran.rows["p-1"] == "created"
+        assert ran.rows["p-2"] == "not attempted"
+        assert ran.account.exit_code == 128 + 21
 
     def test_what_is_waited_for_is_said_at_once(self):
         said = threading.Event()

@@ -8,6 +8,7 @@ import os
 import stat
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -407,6 +408,30 @@ class TestCompacting:
         assert beside(path, ".backup").read_bytes() == before
         assert log.read().fold().digest() == digest
         assert names(path) == ["", ".backup", ".lock"]
+
+    @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux")
+    def test_it_works_where_no_file_that_is_open_can_be_moved(self, log, path, monkeypatch):
+        """Windows moves no file that is open, and puts none in the place of one that is."""
+        real = Path.replace
+
+        def replace(source, target):
+            opened = {os.path.realpath(each) for each in Path("/proc/self/fd").iterdir()}
+            if {os.path.realpath(source), os.path.realpath(target)} & opened:
+                raise PermissionError(errno.EACCES, "it is open")
+            return real(source, target)
+
+        monkeypatch.setattr(Path, "replace", replace)
+        monkeypatch.setattr("personasync.state.durable.time.sleep", lambda _seconds: None)
+        for part in ("durable", "lock"):
+            windows = SimpleNamespace(platform="win32")
+            monkeypatch.setattr(f"personasync.state.{part}.sys", windows)
+        with log.lock():
+            log.append([entry(2), entry(1)])
+            log.append([created(2), created(1)])
+            log.compact()
+            log.append([entry(3)])
+        found = path.read_bytes().splitlines(keepends=True)
+        assert b"".join(found[1:]) == lines(created(1), created(2), entry(3))
 
     def test_what_is_compact_is_left_byte_for_byte(self, log, path):
         path.write_bytes(HEAD + lines(created(1), created(2)))

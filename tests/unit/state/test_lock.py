@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from personasync.model.errors import StateError, StateLockedError
-from personasync.state.lock import hold
+from personasync.state.lock import _write_holder, hold
 
 HOLDER = """
     import sys, time
@@ -143,6 +143,33 @@ def test_the_holder_is_named_while_it_holds_and_not_after(path, monkeypatch):
     }
 
 
+def test_the_holder_can_be_read_where_a_lock_forbids_reading(path, monkeypatch):
+    """The lock of Windows is on the first byte: nobody else can read it, or write it."""
+    label = path.with_name(f"{path.name}.lock")
+    read, write = os.read, os.write
+
+    def at_the_lock(descriptor):
+        return os.path.samestat(os.fstat(descriptor), label.stat()) and not os.lseek(
+            descriptor, 0, os.SEEK_CUR
+        )
+
+    def forbid(real):
+        def call(descriptor, *args):
+            if at_the_lock(descriptor):
+                raise PermissionError(13, "another process has locked a portion of the file")
+            return real(descriptor, *args)
+
+        return call
+
+    with hold(path):
+        monkeypatch.setattr("personasync.state.lock.os.read", forbid(read))
+        monkeypatch.setattr("personasync.state.durable.os.write", forbid(write))
+        _write_holder(label)
+        with pytest.raises(StateLockedError) as caught, hold(path):
+            raise AssertionError("two hold it")
+    assert f", pid {os.getpid()}," in caught.value.message
+
+
 def test_a_user_without_a_name_is_a_number(path, monkeypatch):
     for name in ("USER", "LOGNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
@@ -166,7 +193,7 @@ def test_a_lock_without_room_for_its_label_is_a_lock(path, monkeypatch):
     def full(*_args, **_options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(type(path), "write_text", full)
+    monkeypatch.setattr("personasync.state.lock.write_all", full)
     with hold(path), pytest.raises(StateLockedError), hold(path):
         raise AssertionError("two hold it")
 
