@@ -65,12 +65,6 @@ class Workspace:
         name = SANDBOX_STATE_NAME if self.sandbox else STATE_NAME
         return default_folder(self.manifest_paths, name) / name
 
-    def _is_default(self, location: str) -> bool:
-        try:
-            return location == str(self.default_state)
-        except UsageError:  # then nothing but naming it will do
-            return False
-
     @property
     def books_path(self) -> Path:
         """Where the embedded sandbox remembers what it made: beside its state."""
@@ -80,7 +74,7 @@ class Workspace:
     @property
     def shell(self) -> Shell:
         """How messages write commands, so that these work on the same things."""
-        named = self.state is not None and not self._is_default(self.location)
+        named = self.state is not None and not _is_default(self)
         manifests = () if self.manifest_paths == (DEFAULT_MANIFEST,) else self.manifest_paths
         again = named and not self.keeps_secret
         return Shell(manifests, self.sandbox, self.location if again else None)
@@ -105,3 +99,11 @@ class Workspace:
                 hint="--sandbox starts a stand-in of its own; leave one of them out"
                 " (PERSONASYNC_BASE_URL counts)",
             )
+
+
+def _is_default(workspace: Workspace) -> bool:
+    """Whether the state is where it would be had nobody said where."""
+    try:
+        return workspace.location == str(workspace.default_state)
+    except UsageError:  # then nothing but naming it will do
+        return False

@@ -30,26 +30,6 @@ class Complaint:
     lines: dict[int, str]
     scalar: Any
 
-    @classmethod
-    def of(cls, file: str, data: bytes, error: yaml.MarkedYAMLError, scalar: Any) -> Complaint:
-        """Return what the parser's error says, with the lines around it."""
-        mark = error.problem_mark
-        assert mark is not None  # whoever asks has looked
-        context = error.context_mark or mark
-        near = set(range(max(1, mark.line - 20), mark.line + 3))
-        return cls(
-            file=file,
-            data=data,
-            problem=error.problem or "",
-            context=error.context or "",
-            line=mark.line + 1,
-            column=mark.column + 1,
-            context_line=context.line + 1,
-            context_column=context.column + 1,
-            lines=pick_lines(data, near | {context.line + 1}),
-            scalar=scalar,
-        )
-
     @property
     def text(self) -> str:
         """The line that the parser stopped in."""
@@ -120,3 +100,23 @@ class Complaint:
         """Return a diagnostic about what began and could not be ended."""
         width = len(self.begun)
         return self.at(self.context_line, self.context_column, width, code, message, hint)
+
+
+def complaint_of(file: str, data: bytes, error: yaml.MarkedYAMLError, scalar: Any) -> Complaint:
+    """Return what the parser's error says, with the lines around it."""
+    mark = error.problem_mark
+    assert mark is not None  # whoever asks has looked
+    context = error.context_mark or mark
+    near = set(range(max(1, mark.line - 20), mark.line + 3))
+    return Complaint(
+        file=file,
+        data=data,
+        problem=error.problem or "",
+        context=error.context or "",
+        line=mark.line + 1,
+        column=mark.column + 1,
+        context_line=context.line + 1,
+        context_column=context.column + 1,
+        lines=pick_lines(data, near | {context.line + 1}),
+        scalar=scalar,
+    )

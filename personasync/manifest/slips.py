@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import yaml
 
-from personasync.manifest.complaint import Complaint
+from personasync.manifest.complaint import Complaint, complaint_of
 from personasync.manifest.ids import QUOTES
 from personasync.manifest.indentation import indentation, no_key_at_all
 from personasync.manifest.layout import (
@@ -118,7 +118,7 @@ def explain_syntax(file: str, data: bytes, error: yaml.YAMLError, scalar: Any) -
             "the file holds an unresolved merge conflict",
             "choose what stays, and remove the lines that begin with <<<<<<<, ======= and >>>>>>>",
         )
-    complaint = Complaint.of(file, data, error, scalar)
+    complaint = complaint_of(file, data, error, scalar)
     for recognise in _RECOGNISERS:
         finding = recognise(complaint)
         if finding is not None:

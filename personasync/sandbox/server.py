@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import socket
 import struct
 import sys
@@ -15,9 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Final, Self
 
+from personasync.sandbox.body import MAX_LINE, read_body
 from personasync.sandbox.books import Books, MadePersona
 from personasync.sandbox.config import SandboxConfig
-from personasync.sandbox.contract import refusal
 from personasync.sandbox.effects import EFFECTS
 from personasync.sandbox.errors import SandboxError
 from personasync.sandbox.exchange import SUCCESS, Answer, Exchange, Reply, Request, Wire
@@ -26,18 +25,12 @@ from personasync.sandbox.service import Service
 Log = Callable[[Exchange], None]
 
 HOST: Final = "127.0.0.1"
-MAX_BODY: Final = 1 << 20
-"""Bytes of a request's body that are read; a longer one gets 413."""
 
 _POLL: Final = 0.05
 """Seconds between looks for the end: the most that closing a sandbox has to wait for."""
 
-_MAX_LINE: Final = 1 << 16
-_MAX_READ: Final = 16 << 20
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _REASONS: Final = {455: "Down For Maintenance"}
-_LENGTH: Final = re.compile(r"[0-9]{1,18}")
-_HEX: Final = re.compile(rb"[0-9a-fA-F]{1,8}")
 
 _logger = logging.getLogger(__name__)
 
@@ -192,14 +185,17 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_one_request(self) -> None:
         """Read one request and deliver the reply."""
         self.command = self.path = ""
-        self.raw_requestline = self.rfile.readline(_MAX_LINE + 1)
+        self.raw_requestline = self.rfile.readline(MAX_LINE + 1)
         if not self.raw_requestline:
             self.close_connection = True
-        elif len(self.raw_requestline) > _MAX_LINE:
+        elif len(self.raw_requestline) > MAX_LINE:
             self.send_error(414)
         elif self.parse_request():
             headers = {name.lower(): value for name, value in self.headers.items()}
-            self._answer(Request(self.command, self.path, headers, self._read_body()))
+            body = read_body(self.rfile, headers)
+            if not isinstance(body, bytes):
+                self.close_connection = True  # what is left of it would be read as a request
+            self._answer(Request(self.command, self.path, headers, body))
 
     def _answer(self, request: Request) -> None:
         """Deliver the reply after the latency, and log it, whether or not it got through."""
@@ -256,52 +252,6 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
                 return
             self.wfile.write(body[position : position + 1])
-
-    def _read_body(self) -> bytes | Answer:
-        """Return the body, or how a request is refused whose body cannot be read."""
-        encoding = self.headers.get("Transfer-Encoding", "").strip().lower()
-        length = self.headers.get("Content-Length", "0").strip()
-        body = None
-        if encoding == "chunked":
-            body = self._read_chunks()
-        elif not encoding and _LENGTH.fullmatch(length):
-            body = self._read(int(length))
-        if body is not None and len(body) <= MAX_BODY:
-            return body
-        self.close_connection = True
-        if body is None:
-            return refusal(422, "the body must come in chunks or with its Content-Length")
-        return refusal(413, f"the body is longer than {MAX_BODY} bytes")
-
-    def _read(self, length: int) -> bytes:
-        """Read on beyond what is taken, so that a client that still sends sees the answer."""
-        length = min(length, _MAX_READ)
-        data = self.rfile.read(length)
-        if len(data) < length:
-            raise ConnectionAbortedError("the client left in the middle of the body")
-        return data
-
-    def _read_chunks(self) -> bytes | None:
-        """Return a body that comes in chunks; ``None`` if it does not."""
-        body = b""
-        while len(body) < _MAX_READ:
-            size = self._read_line().partition(b";")[0].strip()
-            if not _HEX.fullmatch(size):
-                return None
-            if int(size, 16) == 0:
-                while self._read_line():
-                    pass  # trailers say nothing here
-                return body
-            body += self._read(int(size, 16))
-            if self._read_line():
-                return None
-        return body
-
-    def _read_line(self) -> bytes:
-        line = self.rfile.readline(_MAX_LINE)
-        if not line.endswith(b"\n"):
-            raise ConnectionAbortedError("the client left in the middle of the body")
-        return line.strip()
 
     def handle_expect_100(self) -> bool:
         """Tell the client at once to go on with the body."""

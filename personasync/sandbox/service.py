@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
 from collections import defaultdict, deque
@@ -15,10 +14,9 @@ from urllib.parse import parse_qs, urlsplit
 from personasync.model.contract import CREDIT_PATH, GENERATE_PATH, RECORD_INFO_PATH
 from personasync.model.persona import PersonaRequest
 from personasync.model.units import Rate
-from personasync.sandbox.books import Books, MadePersona
+from personasync.sandbox.books import Books
 from personasync.sandbox.config import SandboxConfig
 from personasync.sandbox.contract import (
-    NO_CREDITS,
     NO_SUCH_ENDPOINT,
     RATE_LIMITED,
     decode_body,
@@ -27,16 +25,13 @@ from personasync.sandbox.contract import (
     refusal,
 )
 from personasync.sandbox.effects import EFFECTS
-from personasync.sandbox.errors import SandboxError
 from personasync.sandbox.exchange import SUCCESS, Answer, Reply, Request
 from personasync.sandbox.faults import FaultDice
+from personasync.sandbox.maker import PersonaMaker
 from personasync.sandbox.tasks import Tasks
 
 _CREDIT_PATHS: Final = (CREDIT_PATH, "/api/v1/chat/credit")
 """The call for the credits left, by the names of this host and of a sibling."""
-
-UNLIMITED_CREDITS: Final = 1_000_000
-"""What the credit call answers when the sandbox's credits never run out."""
 
 _PER_TASK: Final = Rate(3, 1.0)
 """How often the same task may be asked about."""
@@ -65,7 +60,6 @@ class Service:
         self, config: SandboxConfig, books: Books, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._config = config
-        self._books = books
         self._clock = clock
         self._lock = threading.Lock()
         self._dice = FaultDice(config.faults, config.seed)
@@ -73,7 +67,7 @@ class Service:
         self._tasks = Tasks(config.tasks, config.tracks)
         self._asked: defaultdict[str, SlidingWindow] = defaultdict(lambda: SlidingWindow(_PER_TASK))
         self._began = clock()
-        self._spent = 0
+        self._maker = PersonaMaker(config.repeat, config.credits, books)
 
     def reply(self, request: Request) -> Reply:
         """Decide about a request; a persona it makes is in the books when this returns."""
@@ -107,9 +101,13 @@ class Service:
         if fault is not None and not EFFECTS[fault.kind].made:
             return Reply(EFFECTS[fault.kind].answer(fault), audio_id, fault)
         wanted = fields if isinstance(fields, Answer) else read_request(fields)
-        before = self._spent
+        before = self._maker.spent
         answer = wanted if isinstance(wanted, Answer) else self._make(wanted)
-        return Reply(answer, audio_id, fault, made=self._spent > before)
+        return Reply(answer, audio_id, fault, made=self._maker.spent > before)
+
+    def _make(self, request: PersonaRequest) -> Answer:
+        refused = magic_refusal(request.audio_id) or self._tasks.refuse(request, self._elapsed)
+        return refused or self._maker.make(request)
 
     def _unauthorized(self, request: Request) -> Answer | None:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
@@ -124,59 +122,8 @@ class Service:
         wait = window.admit(self._clock()) if window else 0.0
         return replace(RATE_LIMITED, retry_after=math.ceil(wait)) if wait else None
 
-    def _make(self, request: PersonaRequest) -> Answer:
-        refused = magic_refusal(request.audio_id)
-        if refused := refused or self._tasks.refuse(request, self._elapsed):
-            return refused
-        try:
-            with self._books.exclusive():
-                known = self._books.find(request.audio_id)
-                return self._make_again(request, known) if known else self._make_new(request)
-        except SandboxError as error:
-            return Answer(500, error.message)
-
-    def _make_again(self, request: PersonaRequest, known: MadePersona) -> Answer:
-        match self._config.repeat:
-            case "conflict":
-                return refusal(409)
-            case "conflict-with-id":
-                return replace(refusal(409), data={"personaId": known.persona_id})
-            case "same-id":
-                return self._record(known.persona_id, request)
-            case "new-id":
-                return self._record(_new_id(), request)
-
-    def _make_new(self, request: PersonaRequest) -> Answer:
-        if self._credits_left() <= 0:
-            return NO_CREDITS
-        answer = self._record(_new_id(), request)
-        self._spent += 1
-        return answer
-
-    def _record(self, persona_id: str, request: PersonaRequest) -> Answer:
-        self._books.record(
-            MadePersona(
-                audio_id=request.audio_id,
-                persona_id=persona_id,
-                task_id=request.task_id,
-                name=request.name,
-                description=request.description,
-            )
-        )
-        data = {
-            "personaId": persona_id,
-            "name": request.name,
-            "description": request.description,
-        }
-        return Answer(SUCCESS, "success", data)
-
-    def _credits_left(self) -> int:
-        if self._config.credits is None:
-            return UNLIMITED_CREDITS
-        return max(0, self._config.credits - self._spent)
-
     def _credit(self) -> Answer:
-        return Answer(SUCCESS, "success", self._credits_left())
+        return Answer(SUCCESS, "success", self._maker.credits_left)
 
     def _record_info(self, query: str) -> Answer:
         task_id = parse_qs(query).get("taskId", [""])[0]
@@ -186,8 +133,3 @@ class Service:
     @property
     def _elapsed(self) -> float:
         return self._clock() - self._began
-
-
-def _new_id() -> str:
-    """Never seeded: an ID must not come twice, whatever the books forgot."""
-    return os.urandom(16).hex()

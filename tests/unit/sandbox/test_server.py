@@ -19,8 +19,9 @@ import requests
 
 from personasync.model.units import Rate
 from personasync.sandbox import Exchange, Fault, FaultKind, SandboxConfig, SandboxError
+from personasync.sandbox.body import MAX_BODY
 from personasync.sandbox.contract import refusal
-from personasync.sandbox.server import MAX_BODY, Log
+from personasync.sandbox.server import Log
 from tests.helpers.sandbox import Sandbox
 
 GENERATE = "/api/v1/generate/generate-persona"
