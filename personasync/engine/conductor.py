@@ -19,127 +19,36 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final, Protocol, TypeAlias
+from typing import Final
 
-from personasync.engine.attempt import Attempt, Step, reason_of
+from personasync.engine.attempt import Attempt, Step
 from personasync.engine.events import Event, EventKind, PersonaResult, Result, Underway
+from personasync.engine.messages import (
+    Answer,
+    Appended,
+    Asker,
+    Ended,
+    Go,
+    Halt,
+    Known,
+    KnownTold,
+    Leave,
+    Looked,
+    Told,
+    World,
+)
 from personasync.engine.schedule import Likeness, RetryBudget, Schedule, Slot, worth_a_retry
+from personasync.engine.stopping import Stop, after_answer, after_giving_up, unexpected
 from personasync.engine.waiting import Waiting
-from personasync.model.contract import EXISTS_CODE
 from personasync.model.errors import StateWriteError
-from personasync.model.outcome import Conflict, Moved, NotSent, Outcome, Refused, Throttled, Unclear
-from personasync.model.persona import PersonaRequest
-from personasync.model.steps import Command, NextStep, Option
+from personasync.model.outcome import Outcome, Refused, Throttled
+from personasync.model.steps import NextStep
 from personasync.model.tasks import TaskAnswer
-from personasync.model.units import format_duration
 from personasync.plan.compute import Action
 from personasync.plan.preflight import Finding
 from personasync.state.entry import Entry
 from personasync.state.log import Leased, StateLog
 from personasync.state.rescue import missing, rescue, rescue_nearby
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of the request for an audio; ``failure`` is what the API's client raised."""
-
-    audio_id: str
-    outcome: Outcome | None
-    failure: BaseException | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Halt:
-    """An order to send nothing new and to wait for what is in flight.
-
-    ``refused`` says that the reason would stop any run. Unless ``at_once``, a
-    request whose ``pending`` is written counts as in flight.
-    """
-
-    reason: str
-    refused: bool = False
-    at_once: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """An order to record what has arrived, and to wait for nothing more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Go:
-    """Word that what needed no request has been told, so that requests may begin."""
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """What the API says of a task that personas wait for."""
-
-    task_id: str
-    answer: TaskAnswer
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """Word that what is being appended beside the conductor has ended, well or not."""
-
-
-Message: TypeAlias = Answer | Looked | Halt | Leave | Go | Appended
-
-
-@dataclass(frozen=True, slots=True)
-class KnownTold:
-    """Word to the teller that the events of what needed no request end here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """Word to the teller that this was the last."""
-
-
-Told: TypeAlias = Event | KnownTold | Ended
-
-
-class World(Protocol):
-    """Time, and what arrives in it."""
-
-    def now(self) -> float:
-        """Return the seconds on a clock that only goes forward."""
-
-    def written(self) -> str:
-        """Return the time as entries give it."""
-
-    def receive(self, until: float) -> Sequence[Message]:
-        """Return all that has arrived; wait for something until a moment of ``now``."""
-
-    def beside(self, append: Callable[[], None]) -> Callable[[float], None]:
-        """Append beside the conductor; ``Appended`` comes when that has ended.
-
-        Returns what waits for it, so many seconds, and raises what it raised.
-        Raises ``RuntimeError`` where nothing can be done beside.
-        """
-
-
-class Asker(Protocol):
-    """Puts requests to the API, several at a time; their answers come as messages."""
-
-    def hire(self, count: int) -> bool:
-        """See that so many requests can be under way; ``False`` when fewer will have to do.
-
-        Raises ``RuntimeError`` when not even one can.
-        """
-
-    def ask(self, request: PersonaRequest) -> None:
-        """Put a request."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """An entry that needs no request, with what to tell once it is durable."""
-
-    entry: Entry
-    event: Event
-    result: PersonaResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +136,7 @@ class Conductor:
         try:
             self._append([each.entry for each in known])
         except StateWriteError as error:
-            self._halt(error.message, True)
+            self._halt(Stop(error.message, refused=True))
             return
         for each in known:
             self.results[each.result.action.audio_id] = each.result
@@ -244,7 +153,7 @@ class Conductor:
         lost = missing(self._log, [row.entry for row in rows.values() if row.entry]) if rows else []
         if not lost:
             return
-        self._halt("something else changed the state during the run", True)
+        self._halt(Stop("something else changed the state during the run", refused=True))
         kept = self._keep(lost)
         for entry in lost:
             row = self.results[entry.audio_id] = replace(rows[entry.audio_id], rescued=kept)
@@ -305,7 +214,7 @@ class Conductor:
                 case Looked(task_id, answer):
                     self._hear_of_task(task_id, answer)
                 case Halt(reason, refused, at_once):
-                    self._halt(reason, refused, at_once=at_once)
+                    self._halt(Stop(reason, refused), at_once=at_once)
                 case Leave():
                     self._left = True
                     self._schedule.close()
@@ -329,7 +238,10 @@ class Conductor:
             elif not self._look_again(attempt, outcome, now):
                 self._settle(attempt, outcome)  # first of all: it may hold an ID
                 self._budget.heard(outcome, now)
-            self._judge(attempt, outcome)
+            alike = self._likeness.heard(outcome, attempt.persona.request)
+            stop = after_answer(outcome, attempt, alike=alike)
+            if stop is not None:
+                self._halt(stop)
         except BaseException as error:  # noqa: BLE001 - one persona's; the others are seen through
             self._fail(error)
             if not any(each is attempt for each, _ in self._steps):
@@ -347,24 +259,6 @@ class Conductor:
             self.held.pop(action.audio_id, None)
         self.held |= {each.action.audio_id: each for each in given_up}
 
-    def _judge(self, attempt: Attempt, outcome: Outcome) -> None:
-        """See whether an answer means that nothing more should be sent."""
-        alike = self._likeness.heard(outcome, attempt.persona.request)
-        match outcome:
-            case Moved(location=location):
-                self._halt(reason_of(outcome), True, _moved(location))
-            case Refused(stops_run=True) | Conflict(stops_run=True) | NotSent(stops_run=True):
-                self._halt(reason_of(outcome), True)
-            case Conflict(code=code) if code == EXISTS_CODE and attempt.unanswered:
-                reason = (
-                    f"the API made the persona of {attempt.persona.key!r} for a request whose"
-                    " answer did not arrive; what else is asked could be lost in the same way"
-                )
-                self._halt(reason, False, _LOSING)
-            case _ if alike:
-                reason = f"the API gives every persona the same refusal: {reason_of(outcome)}"
-                self._halt(reason, True, _ALIKE)
-
     def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
         self._steps.append((attempt, attempt.settle(outcome, self._at())))
 
@@ -375,8 +269,8 @@ class Conductor:
         wait = self._budget.wait(outcome, tries=attempt.tries, since=since, now=now)
         if wait is None or self._schedule.closed:
             self._settle(attempt, outcome)
-            if wait is None:
-                self._give_up(outcome)
+            if wait is None and (isinstance(outcome, Throttled) or self._budget.gave_up(outcome)):
+                self._halt(after_giving_up(outcome))
             return
         self._rest(attempt, outcome, wait, now)
         if isinstance(outcome, Throttled):
@@ -396,15 +290,6 @@ class Conductor:
     def _rest(self, attempt: Attempt, outcome: Outcome, wait: float, now: float) -> None:
         self._steps.append((attempt, attempt.again(outcome, wait, self._at())))
         heapq.heappush(self._resting, (now + wait, next(self._number), attempt))
-
-    def _give_up(self, outcome: Outcome) -> None:
-        """See whether what ended this persona's retries should end the run."""
-        if isinstance(outcome, Throttled):
-            self._halt(_asked_to_wait(outcome), False)
-        elif self._budget.gave_up(outcome):
-            reason = f"the API gives no usable answer: {reason_of(outcome)}"
-            late = isinstance(outcome, Unclear) and outcome.late
-            self._halt(reason, False, _LOSING if late else _NO_ANSWER)
 
     # Append.
 
@@ -517,7 +402,7 @@ class Conductor:
 
     def _not_written(self, error: Exception) -> None:
         if isinstance(error, StateWriteError):
-            self._halt(error.message, True)
+            self._halt(Stop(error.message, refused=True))
         else:
             self._fail(error)
 
@@ -601,7 +486,7 @@ class Conductor:
             try:
                 self._log.confirm()
             except StateWriteError as error:
-                self._halt(error.message, True)
+                self._halt(Stop(error.message, refused=True))
                 return False
         return True
 
@@ -622,13 +507,11 @@ class Conductor:
             attempt = self._ready.popleft()
             self._steps.append((attempt, attempt.take_back(self._at())))
 
-    def _halt(
-        self, reason: str, refused: bool, step: NextStep | None = None, *, at_once: bool = True
-    ) -> None:
+    def _halt(self, stop: Stop, *, at_once: bool = True) -> None:
         """Send nothing new; what is in flight is waited for, and nobody tries again."""
         if self.stopped is None:
-            self.stopped, self.next_step = reason, step
-        self.refused = self.refused or refused
+            self.stopped, self.next_step = stop.reason, stop.next_step
+        self.refused = self.refused or stop.refused
         self._schedule.close(at_once=at_once)
         while self._resting:
             attempt = heapq.heappop(self._resting)[2]
@@ -637,50 +520,12 @@ class Conductor:
 
     def _fail(self, failure: BaseException) -> None:
         self.failure = self.failure or failure
-        self._halt(unexpected(failure), False)
+        self._halt(Stop(unexpected(failure)))
 
     def _at(self) -> str:
         return self._world.written()
 
 
-def unexpected(error: BaseException) -> str:
-    """Say an error that nobody expected, without its words: they may hold anything."""
-    return f"unexpected error: {type(error).__name__}"
-
-
-def _asked_to_wait(outcome: Throttled) -> str:
-    if outcome.retry_after is None:
-        return f"the API goes on saying that it is asked too often ({outcome.code})"
-    wait = format_duration(outcome.retry_after)
-    return f"the API asks to wait {wait}, longer than this run goes on asking ({outcome.code})"
-
-
-def _moved(location: str | None) -> NextStep:
-    if location is None:
-        return NextStep("find out where the API is now, and name it with ", Option("base-url"))
-    return NextStep(
-        "if that is the service's new address, move the state there: ",
-        Command("state set-api", (location,)),
-        "; then apply with ",
-        Option("base-url", location),
-    )
-
-
-_LOSING: Final = NextStep(
-    "let answers take longer, such as with ",
-    Option("read-timeout", "30m"),
-    ", and see whether a proxy or a gateway on the way ends requests sooner",
-)
-_ALIKE: Final = NextStep(
-    "check the base URL, and that the API key is of the account that made the tracks"
-)
-_NO_ANSWER: Final = NextStep(
-    "see whether the service is up, and the base URL its own; where it is only slow, let answers"
-    " take longer with ",
-    Option("read-timeout"),
-    "; what never gets an answer is left out with ",
-    Option("exclude"),
-)
 _TOLD_AS: Final = {
     Result.CREATED: EventKind.CREATE_DONE,
     Result.IMPORTED: EventKind.IMPORTED,

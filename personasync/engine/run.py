@@ -19,10 +19,11 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol, TypeAlias
 
-from personasync.engine.conductor import (
+from personasync.engine.conductor import Conductor
+from personasync.engine.events import Account, Event, EventKind, PersonaResult, Result
+from personasync.engine.messages import (
     Answer,
     Appended,
-    Conductor,
     Ended,
     Go,
     Halt,
@@ -32,11 +33,10 @@ from personasync.engine.conductor import (
     Looked,
     Message,
     Told,
-    unexpected,
 )
-from personasync.engine.events import Account, Event, EventKind, PersonaResult, Result
 from personasync.engine.schedule import RetryBudget, Schedule, Window
 from personasync.engine.signals import no_signals, signals
+from personasync.engine.stopping import unexpected
 from personasync.engine.waiting import Waiting
 from personasync.model.calls import tried
 from personasync.model.clock import new_run, utc_now

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from personasync.engine import conductor, schedule
+from personasync.engine import messages, schedule
 from personasync.engine.run import Mailbox
 from tests.unit.engine.fakes import LONG
 
@@ -43,9 +43,9 @@ def ending(monkeypatch):
 
         def noted(message):
             put(message)
-            if isinstance(message, conductor.Halt | conductor.Leave):
+            if isinstance(message, messages.Halt | messages.Leave):
                 events.begun.set()
-                if isinstance(message, conductor.Leave) or message.at_once:
+                if isinstance(message, messages.Leave) or message.at_once:
                     events.at_once.set()
 
         self.put = noted
@@ -73,7 +73,7 @@ def answered(monkeypatch):
 
         def noted(message):
             put(message)
-            if isinstance(message, conductor.Answer):
+            if isinstance(message, messages.Answer):
                 events[message.audio_id].set()
 
         self.put = noted

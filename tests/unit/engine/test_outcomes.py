@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from personasync.engine.conductor import Answer
+from personasync.engine.messages import Answer
 from personasync.engine.run import Mailbox, Workers
 from personasync.model.answer import KeptAnswer
 from personasync.model.outcome import Conflict, Created, NotSent, Refused, Throttled, Unclear

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from personasync.engine import ApplyOptions, apply
-from personasync.engine.conductor import Ended
+from personasync.engine.messages import Ended
 from personasync.engine.run import Mailbox
 from personasync.engine.schedule import Schedule
 from personasync.model.answer import KeptAnswer

@@ -16,8 +16,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personasync.engine.conductor import Answer, Appended, Conductor, Go, Halt, KnownTold
+from personasync.engine.conductor import Conductor
 from personasync.engine.events import Event, EventKind
+from personasync.engine.messages import Answer, Appended, Go, Halt, KnownTold
 from personasync.engine.schedule import RetryBudget, Schedule
 from personasync.model.answer import KeptAnswer
 from personasync.model.errors import StateWriteError
