@@ -227,7 +227,7 @@ def test_the_steps_that_build_the_container_build_it(tmp_path: Path, tool: Tool)
 
 def may_make_a_process_namespace() -> bool:
     unshare = shutil.which("unshare")
-    command = [str(unshare), "--pid", "--fork", "true"]
+    command = [str(unshare), "--mount", "--pid", "--fork", "true"]
     return (
         bool(unshare) and subprocess.run(command, capture_output=True, check=False).returncode == 0
     )
@@ -264,3 +264,28 @@ def test_a_stop_reaches_the_command_where_it_is_the_first_process(
         assert "Apply incomplete: " in stdout
         made = {persona.persona_id for persona in sandbox.personas().values()}
     assert {entry.get("personaId") for entry in tool.entries()} - {None} == made
+
+
+@pytest.mark.skipif(
+    not may_make_a_process_namespace(), reason="needs Linux and the right to unshare"
+)
+def test_a_root_that_is_read_only_is_enough(tool: Tool) -> None:
+    """What is mounted over it can be written, and nothing else."""
+    tool.manifest(2)
+    script = (
+        'mount --bind "$1" "$1" && mount -o remount,bind,ro / && cd "$1" || exit 9; '
+        "if touch /usr/written 2>/dev/null; then exit 8; fi; "
+        'exec "$2" -m personasync apply --sandbox --auto-approve'
+    )
+    ended = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, "sh", tool.folder, sys.executable],
+        cwd=tool.folder,
+        env=tool.environment | {"PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ended.returncode == 9:
+        pytest.skip(f"cannot mount here: {ended.stderr.strip()}")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.endswith("Apply complete: 2 created, 0 imported, 0 renamed.\n")
