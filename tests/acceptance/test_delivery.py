@@ -54,7 +54,7 @@ def test_the_lock_has_all_that_is_needed_at_run_time_and_to_build() -> None:
     needed = [
         *document["project"]["dependencies"],
         *document["build-system"]["requires"],
-        *(each for name in ("s3", "gcs", "azure", "postgres") for each in extras[name]),
+        *(each for name in ("s3", "gcs", "azure", "postgres", "html") for each in extras[name]),
     ]
     lock = locked(LOCK)
     for requirement in needed:
@@ -223,6 +223,9 @@ def test_the_steps_that_build_the_container_build_it(tmp_path: Path, tool: Tool)
         check=True,
     )
     assert version.stdout.startswith("personasync, version ")
+    extras = "import google.auth, jinja2, obstore, psycopg"
+    python = root / "opt" / "personasync" / "bin" / "python"
+    subprocess.run([python, "-c", extras], env=tool.environment, check=True)
 
 
 def may_make_a_process_namespace() -> bool:
