@@ -12,17 +12,15 @@ run in a single thread.
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from personasync.engine.attempt import Attempt, Step
 from personasync.engine.events import Event, EventKind, PersonaResult, Result, Underway
+from personasync.engine.lineup import Lineup
 from personasync.engine.messages import (
     Answer,
     Appended,
@@ -51,20 +49,11 @@ from personasync.state.log import Leased, StateLog
 from personasync.state.rescue import missing, rescue, rescue_nearby
 
 
-@dataclass(frozen=True, slots=True)
-class _Flight:
-    """A request that has no answer yet, with its slot and when it left."""
-
-    attempt: Attempt
-    slot: Slot
-    since: float
-
-
 class Conductor:
     """Carries out what a plan wants done, until all is settled or the run is halted.
 
     ``results``, ``stopped``, ``next_step``, ``refused`` and ``failure`` are for
-    the account; ``started`` has every audio that a request was sent for.
+    the account; ``lineup`` has where everybody stands who is not settled.
     ``held_until`` is the moment until which the rate holds back who could
     leave, ``None`` where it does not; ``slowed``: by the API's own word.
     ``waiting`` are personas whose tasks are still being generated, and ``look``
@@ -85,7 +74,7 @@ class Conductor:
         look: Callable[[str], None] | None = None,
     ) -> None:
         self.results: dict[str, PersonaResult] = {}
-        self.started: set[str] = set()
+        self.lineup = Lineup(schedule)
         self.stopped: str | None = None
         self.next_step: NextStep | None = None
         self.refused = False
@@ -100,12 +89,7 @@ class Conductor:
         self._budget = budget
         self._tell = tell
         self._likeness = Likeness()
-        self._in_flight: dict[str, _Flight] = {}
-        self._to_ask: deque[Action] = deque()
-        self._ready: deque[Attempt] = deque()  # their ``pending`` is durable
         self._failing_since: dict[str, float] = {}
-        self._resting: list[tuple[float, int, Attempt]] = []  # a heap: who is asked again when
-        self._number = itertools.count()
         self._steps: list[tuple[Attempt, Step]] = []  # not yet durable, so not yet told
         self._at_the_log: list[tuple[Attempt, Step]] = []  # being appended
         self._appending = False
@@ -120,7 +104,7 @@ class Conductor:
         """Record what is known, then see every persona through; never raises."""
         try:
             self._record_known(list(known))
-            self._to_ask.extend(to_ask)
+            self.lineup.to_ask.extend(to_ask)
             while self._goes_on():
                 self._go_on()
             if not self._left:
@@ -174,8 +158,9 @@ class Conductor:
     def _goes_on(self) -> bool:
         if self._left:
             return bool(self._steps)
-        waits = self._steps or self._in_flight or self._resting or self._ready
-        return bool(waits or ((self._to_ask or self._waiting) and not self._schedule.closed))
+        if self._steps or self.lineup.begun:
+            return True
+        return bool(self.lineup.to_ask or self._waiting) and not self._schedule.closed
 
     def _go_on(self) -> None:
         self._receive(self._next_moment())
@@ -193,9 +178,7 @@ class Conductor:
         if not self._may_send or self._schedule.closed:
             return math.inf
         self.held_until = None
-        moments = [self._resting[0][0]] if self._resting else []
-        if (self._ready and self._places() > 0) or (not self._ready and self._wanted() > 0):
-            moments.append(now)
+        moments = self.lineup.moments(now)
         look_at = self._waiting.next_look() if self._waiting else None
         if look_at is not None:
             moments.append(look_at)
@@ -226,7 +209,7 @@ class Conductor:
     # Hear.
 
     def _hear(self, answer: Answer) -> None:
-        flight = self._in_flight.pop(answer.audio_id)
+        flight = self.lineup.in_flight.pop(answer.audio_id)
         attempt, outcome, now = flight.attempt, answer.outcome, self._world.now()
         try:
             self._schedule.answered(flight.slot, now)
@@ -254,7 +237,7 @@ class Conductor:
         if self._waiting is None:
             return
         ready, given_up = self._waiting.heard(task_id, answer, now)
-        self._to_ask.extend(ready)
+        self.lineup.to_ask.extend(ready)
         for action in ready:
             self.held.pop(action.audio_id, None)
         self.held |= {each.action.audio_id: each for each in given_up}
@@ -289,7 +272,7 @@ class Conductor:
 
     def _rest(self, attempt: Attempt, outcome: Outcome, wait: float, now: float) -> None:
         self._steps.append((attempt, attempt.again(outcome, wait, self._at())))
-        heapq.heappush(self._resting, (now + wait, next(self._number), attempt))
+        self.lineup.rest(attempt, now + wait)
 
     # Append.
 
@@ -309,7 +292,7 @@ class Conductor:
             else:
                 steps = [(attempt, self._rescued(attempt, step, error)) for attempt, step in steps]
                 attempts = []
-        self._ready.extend(attempts)
+        self.lineup.ready.extend(attempts)
         self._at_the_log = []
         for _, step in steps:
             self._tell_step(step)
@@ -336,7 +319,7 @@ class Conductor:
 
         The run has left at once, and no longer appends: its hold on the state is given up.
         """
-        while self._in_flight:
+        while self.lineup.in_flight:
             self._keep_nearby(self._heard_late(math.inf))
 
     def _heard_late(self, until: float = -math.inf) -> list[tuple[Attempt, Step]]:
@@ -344,7 +327,9 @@ class Conductor:
         found = []
         for message in self._world.receive(until):
             flight = (
-                self._in_flight.pop(message.audio_id, None) if isinstance(message, Answer) else None
+                self.lineup.in_flight.pop(message.audio_id, None)
+                if isinstance(message, Answer)
+                else None
             )
             if isinstance(message, Answer) and flight and message.outcome is not None:
                 flight.attempt.heard(message.outcome)
@@ -361,11 +346,7 @@ class Conductor:
 
     def underway(self) -> tuple[Underway, ...]:
         """Return the requests that have no answer yet, oldest first; any thread may ask."""
-        now = self._world.now()
-        return tuple(
-            Underway(flight.attempt.persona.key, audio_id, now - flight.since)
-            for audio_id, flight in list(self._in_flight.items())
-        )
+        return self.lineup.underway(self._world.now())
 
     def waiting_keys(self) -> tuple[str, ...]:
         """Return the personas that wait for their tasks; any thread may ask."""
@@ -430,31 +411,20 @@ class Conductor:
 
     # Send.
 
-    def _places(self) -> int:
-        """Return how many more requests may be under way; who rests keeps its place."""
-        return self._schedule.places - len(self._in_flight) - len(self._resting)
-
-    def _wanted(self) -> int:
-        """Return how many more personas should be written down as pending."""
-        wanted = self._places() + self._schedule.ahead - len(self._ready)
-        return min(wanted, len(self._to_ask))
-
     def _next_attempts(self) -> Iterator[Attempt]:
         if not self._may_send or self._schedule.closed:
             return
-        room = self._schedule.room(self._world.now()) - len(self._ready)
-        for _ in range(int(min(self._wanted(), room))):
-            action = self._to_ask.popleft()
+        room = self._schedule.room(self._world.now()) - len(self.lineup.ready)
+        for _ in range(int(min(self.lineup.wanted(), room))):
+            action = self.lineup.to_ask.popleft()
             if action.persona is None:
                 raise AssertionError("a persona to create is always in the manifest")
             yield Attempt(self._run, action, action.persona)
 
     def _send(self) -> None:
         now = self._world.now()
-        while self._resting and self._resting[0][0] <= now and self._can_ask(now):
-            self._ask(heapq.heappop(self._resting)[2], now)
-        while self._ready and self._places() > 0 and self._can_ask(now):
-            self._ask(self._ready.popleft(), now)
+        while (attempt := self.lineup.next_to_ask(now)) is not None and self._can_ask(now):
+            self._ask(attempt, now)
         if self._schedule.closed:
             self._take_back()
         else:
@@ -472,8 +442,8 @@ class Conductor:
         if self._schedule.room(now) <= 0 or not self._holds_log():
             return False
         try:
-            if not self._asker.hire(len(self._in_flight) + 1):
-                self._schedule.places = len(self._in_flight)
+            if not self._asker.hire(len(self.lineup.in_flight) + 1):
+                self._schedule.places = len(self.lineup.in_flight)
                 return False
         except RuntimeError as error:
             self._fail(error)
@@ -491,9 +461,7 @@ class Conductor:
         return True
 
     def _ask(self, attempt: Attempt, now: float) -> None:
-        audio_id = attempt.persona.audio_id
-        self._in_flight[audio_id] = _Flight(attempt, self._schedule.sent(now), now)
-        self.started.add(audio_id)
+        self.lineup.leave(attempt, now)
         begun = attempt.sent(self._at())
         if begun is not None:
             self._tell(begun)  # before the request: who leaves at once must know of it
@@ -503,8 +471,8 @@ class Conductor:
 
     def _take_back(self) -> None:
         """Undo each ``pending`` that nothing was sent for."""
-        while self._ready:
-            attempt = self._ready.popleft()
+        while self.lineup.ready:
+            attempt = self.lineup.ready.popleft()
             self._steps.append((attempt, attempt.take_back(self._at())))
 
     def _halt(self, stop: Stop, *, at_once: bool = True) -> None:
@@ -513,8 +481,7 @@ class Conductor:
             self.stopped, self.next_step = stop.reason, stop.next_step
         self.refused = self.refused or stop.refused
         self._schedule.close(at_once=at_once)
-        while self._resting:
-            attempt = heapq.heappop(self._resting)[2]
+        for attempt in self.lineup.take_resting():
             if attempt.last is not None:
                 self._settle(attempt, attempt.last)
 

@@ -483,7 +483,7 @@ class _Run:
             return known
         if action.kind is ActionKind.CONFLICT:
             return PersonaResult(action, Result.CONFLICT, action.entry, action.reason)
-        if known is None and action.audio_id in self._conductor.started:
+        if known is None and action.audio_id in self._conductor.lineup.started:
             left = "the run left before its answer came"
             return PersonaResult(action, Result.UNKNOWN, action.entry, left)
         held = self._conductor.held.get(action.audio_id)
