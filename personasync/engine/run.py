@@ -13,21 +13,21 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol, TypeAlias
 
 from personasync.engine.conductor import Conductor
 from personasync.engine.events import Account, Event, EventKind, PersonaResult, Result
+from personasync.engine.known import RECORDED, known
 from personasync.engine.messages import (
     Answer,
     Appended,
     Ended,
     Go,
     Halt,
-    Known,
     KnownTold,
     Leave,
     Looked,
@@ -44,11 +44,10 @@ from personasync.model.outcome import Outcome
 from personasync.model.persona import PersonaRequest
 from personasync.model.tasks import TaskAnswer
 from personasync.model.units import Rate
-from personasync.plan.compute import APPLICABLE, SPENDING, Action, ActionKind, Plan, adopted_origin
+from personasync.plan.compute import APPLICABLE, SPENDING, Action, ActionKind, Plan
 from personasync.plan.preflight import Finding, Verdict
-from personasync.state.adopt import sent_request
 from personasync.state.background import Call
-from personasync.state.entry import Entry, Status
+from personasync.state.entry import Status
 from personasync.state.log import StateLog
 
 DEFAULT_RATE: Final = Rate(20, 10.0)
@@ -254,11 +253,13 @@ class _Run:
         )
         held = checked.held
         self._conductor.held |= held
-        known = [action for action in self._rows if action.kind in _RECORDED]
+        at_once = [action for action in self._rows if action.kind in RECORDED]
         to_ask = [row for row in self._rows if row.kind in SPENDING and row.audio_id not in held]
         to_ask.sort(key=_turn)
         self._thread = threading.Thread(
-            target=lambda: self._conductor.conduct(map(self._known, known), to_ask),
+            target=lambda: self._conductor.conduct(
+                (known(each, self._id, utc_now()) for each in at_once), to_ask
+            ),
             name="conductor",
             daemon=True,
         )
@@ -415,38 +416,6 @@ class _Run:
             self._listener = None
             self._fail(error, f"what happens cannot be shown: {error}")
 
-    # What needs no request.
-
-    def _known(self, action: Action) -> Known:
-        kind, result = _RECORDED[action.kind]
-        entry = self._recorded(action)
-        previous = action.entry.key if action.entry else None
-        event = Event(
-            kind,
-            utc_now(),
-            self._id,
-            key=action.key,
-            audio_id=action.audio_id,
-            persona_id=entry.persona_id,
-            previous_key=previous if previous != action.key else None,
-        )
-        return Known(entry, event, PersonaResult(action, result, entry))
-
-    def _recorded(self, action: Action) -> Entry:
-        known, persona = action.entry, action.persona
-        if action.kind is ActionKind.RENAME and known is not None:
-            return replace(known, key=action.key, at=utc_now(), run=self._id)
-        return Entry(
-            audio_id=action.audio_id,
-            key=action.key,
-            status=Status.CREATED,
-            persona_id=action.persona_id,
-            origin=adopted_origin(action),
-            at=utc_now(),
-            run=self._id,
-            request=sent_request(known, persona.request if persona else None, action.persona_id),
-        )
-
     # The account.
 
     def _account(self) -> Account:
@@ -461,29 +430,16 @@ class _Run:
             refused=self._conductor.refused,
             abandoned=self._abandoned,
             failure=self._failure or self._conductor.failure,
-            repeated=dict(self._repeated(results)),
+            repeated=dict(_repeated(self._plan, results)),
         )
 
-    def _repeated(self, results: dict[str, PersonaResult]) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Find what no API should do: give one ID to several audios."""
-        made = [row.entry for row in results.values() if row.result is Result.CREATED]
-        keys: dict[str, list[str]] = {e.persona_id: [] for e in made if e and e.persona_id}
-        for action in self._plan.actions:
-            known = results.get(action.audio_id)
-            entry = known.entry if known else action.entry
-            if entry is not None and entry.persona_id in keys:
-                keys[entry.persona_id].append(action.key)
-        for persona_id, found in keys.items():
-            if len(found) > 1:
-                yield persona_id, tuple(found)
-
     def _row(self, action: Action, results: dict[str, PersonaResult]) -> PersonaResult:
-        known = results.get(action.audio_id)
-        if known is not None and known.result is not Result.NOT_ATTEMPTED:
-            return known
+        row = results.get(action.audio_id)
+        if row is not None and row.result is not Result.NOT_ATTEMPTED:
+            return row
         if action.kind is ActionKind.CONFLICT:
             return PersonaResult(action, Result.CONFLICT, action.entry, action.reason)
-        if known is None and action.audio_id in self._conductor.lineup.started:
+        if row is None and action.audio_id in self._conductor.lineup.started:
             left = "the run left before its answer came"
             return PersonaResult(action, Result.UNKNOWN, action.entry, left)
         held = self._conductor.held.get(action.audio_id)
@@ -493,6 +449,22 @@ class _Run:
             )
         reason = self._stopped or self._conductor.stopped
         return PersonaResult(action, Result.NOT_ATTEMPTED, action.entry, reason)
+
+
+def _repeated(
+    plan: Plan, results: Mapping[str, PersonaResult]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Find what no API should do: give one ID to several audios."""
+    made = [row.entry for row in results.values() if row.result is Result.CREATED]
+    keys: dict[str, list[str]] = {e.persona_id: [] for e in made if e and e.persona_id}
+    for action in plan.actions:
+        row = results.get(action.audio_id)
+        entry = row.entry if row else action.entry
+        if entry is not None and entry.persona_id in keys:
+            keys[entry.persona_id].append(action.key)
+    for persona_id, found in keys.items():
+        if len(found) > 1:
+            yield persona_id, tuple(found)
 
 
 def _turn(action: Action) -> tuple[int, str]:
@@ -505,9 +477,3 @@ def _turn(action: Action) -> tuple[int, str]:
     if entry is None or (entry.status is Status.FAILED and entry.code is None):
         return 0, ""
     return (2 if action.kind is ActionKind.RESUME else 1), entry.at or ""
-
-
-_RECORDED: Final[dict[ActionKind, tuple[EventKind, Result]]] = {
-    ActionKind.IMPORT: (EventKind.IMPORTED, Result.IMPORTED),
-    ActionKind.RENAME: (EventKind.RENAMED, Result.RENAMED),
-}
