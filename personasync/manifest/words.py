@@ -29,7 +29,6 @@ from personasync.model.steps import NextStep, Option
 
 Path = tuple[str | int, ...]
 
-_PARTS: Final = {0: None, 1: "settings", 2: "persona"}
 _GUESSES: Final = 100  # how many unknown fields of one mapping are compared with the known ones
 _QUOTE: Final = "quote it"
 IF_TEXT: Final = "quote it if it is meant as text"
