@@ -132,6 +132,8 @@ class _Play:
         """IDs that a run could keep nowhere, and showed."""
         self.destroyed: set[str] = set()
         """IDs of which somebody destroyed the last copy."""
+        self.forgotten: set[str] = set()
+        """Audios of which somebody took every word out of a state."""
         self.ended: list[tuple[Process, int, Account | None]] = []
         self.exits: dict[Process, float] = {}
         self.broken: str | None = None
@@ -381,12 +383,13 @@ class _Play:
 
     def _put(self, machine: Machine, what: str, data: bytes | None) -> None:
         self.kernel.say(f"somebody {what}")
-        before = self._ids_on(machine)
+        before, asked = self._ids_on(machine), self._audios_on(machine)
         if data is None:
             machine.disk.remove(machine.state)
         else:
             machine.disk.write(machine.state, data)
         gone = before - self._ids_on(machine)
+        self.forgotten |= asked - self._audios_on(machine)
         if gone:  # no other file had them: they are nowhere but in that person's memory
             self.kernel.say(f"with it go {sorted(gone)}")
             self.destroyed |= gone
@@ -396,6 +399,12 @@ class _Play:
         files = machine.disk.names.items()
         texts = [bytes(node.data) for name, node in files if not name.endswith((".tmp", ".torn"))]
         return {i for i in self.service.made.values() if any(i.encode() in t for t in texts)}
+
+    def _audios_on(self, machine: Machine) -> set[str]:
+        """Return the audios of which a machine's state says anything."""
+        data = machine.disk.read(machine.state) or b""
+        audios = {each.request.audio_id for each in self.manifest.personas}
+        return {audio for audio in audios if f'"{audio}"'.encode() in data}
 
     @staticmethod
     def _lock_holder(machine: Machine) -> object:
@@ -475,7 +484,9 @@ class _Play:
                 case Result.CREATED if row.entry and row.entry.persona_id != made:
                     self._break(f"the account says {row.entry.persona_id}, not {made}")
                 case Result.FAILED if (
-                    made and made not in self.destroyed and process not in self.disturbed
+                    made
+                    and row.action.audio_id not in self.forgotten
+                    and process not in self.disturbed
                 ):
                     self._break(f"the account says that {row.action.key} failed")
                 case _:
