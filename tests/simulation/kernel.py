@@ -51,14 +51,15 @@ class Process:
 class Task:
     """One thread of a process."""
 
-    def __init__(self, process: Process, call: Callable[[], Any]) -> None:
+    def __init__(self, process: Process, call: Callable[[], Any], hub: greenlet) -> None:
         self.process = process
         self.ended = False
         self.error: BaseException | None = None
         self.turn = 0
         """How often it has gone on: who was woken for an earlier turn is not woken again."""
         self._call = call
-        self.green: greenlet = greenlet(self._run)
+        # Whoever ends goes back to the hub, and not to who started it, who may be asleep.
+        self.green: greenlet = greenlet(self._run, hub)
 
     def has_ended(self) -> bool:
         """Whether it has come to its end, be it a bad one."""
@@ -114,7 +115,7 @@ class Kernel:
 
     def start(self, process: Process, call: Callable[[], Any]) -> Task:
         """Give a process one more thread."""
-        task = Task(process, call)
+        task = Task(process, call, self._hub)
         self._graves.append(task)
         self.wake(task)
         return task
