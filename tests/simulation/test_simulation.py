@@ -27,7 +27,7 @@ FAILED_ONCE: dict[str, Story] = {
 }
 """Stories that broke a rule, by what had to be mended."""
 
-WITHIN = 2500
+WITHIN = 1500
 """A wrong variant is found within so many seeds."""
 
 BREAKS = (BrokenRuleError, NeverEndsError)
