@@ -82,6 +82,9 @@ class FileWriter:
         parsed = reading.parsed
         self.header = reading.header
         rough = parsed.open_end or parsed.damage or (parsed.header is None and reading.data)
+        # What was rescued because a sync failed can be read, and be gone after a power cut: so
+        # its rescue is removed only once the state has been written anew.
+        rough = rough or any(set(file.entries) - set(reading.new) for file in reading.rescue)
         try:
             if reading.header is not None and (rough or (reading.new and parsed.header is None)):
                 _rewrite(self._file, reading, reading.header, self._cover)

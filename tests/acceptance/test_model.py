@@ -335,6 +335,10 @@ class Life(RuleBasedStateMachine):
             return
         assert sent <= spending, "a request that no plan asked for"
         after = {a: self.applied(a, action, before) for a, (action, _key) in chosen.items()}
+        for audio, (action, _key) in chosen.items():
+            known = after[audio]
+            if action == "import" and known and known.persona_id != self.made_by_us.get(audio):
+                self.made_by_us.pop(audio, None)  # the team says that it is another
         if ended.code == -9:
             self.take_over(chosen, after, before)
             return

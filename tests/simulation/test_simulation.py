@@ -24,6 +24,15 @@ FAILED_ONCE: dict[str, Story] = {
         troubles=frozenset({"store", "disk", "clocks", "signals", "stops"}),
         repeat="conflict with ID",
     ),
+    "a rescue was removed although what the state held of it was not durable": Story(
+        seed=1795717370,
+        personas=4,
+        machines=3,
+        applies=2,
+        kind="file",
+        troubles=frozenset({"people", "power", "disk", "service", "signals"}),
+        repeat="conflict",
+    ),
 }
 """Stories that broke a rule, by what had to be mended."""
 
