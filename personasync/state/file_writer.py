@@ -84,7 +84,8 @@ class FileWriter:
         rough = parsed.open_end or parsed.damage or (parsed.header is None and reading.data)
         # What was rescued because a sync failed can be read, and be gone after a power cut: so
         # its rescue is removed only once the state has been written anew.
-        rough = rough or any(set(file.entries) - set(reading.new) for file in reading.rescue)
+        kept = [entry for file in reading.rescue for entry in file.entries]
+        rough = rough or any(entry not in reading.new for entry in kept)
         try:
             if reading.header is not None and (rough or (reading.new and parsed.header is None)):
                 _rewrite(self._file, reading, reading.header, self._cover)

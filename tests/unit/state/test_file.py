@@ -535,6 +535,22 @@ class TestRescue:
             raise AssertionError("locked")
         assert rescued.exists()
 
+    def test_what_the_state_says_already_is_written_anew_first(self, log, path, monkeypatch):
+        """It was rescued because a sync failed: what can be read may be gone after a power cut."""
+        line = lines(created(1)).replace(b"}\n", b',"later":{"field":[1]}}\n')
+        path.write_bytes(HEAD + line)
+        rescued = beside(path, ".rescue")
+        rescued.write_bytes(HEAD + line)
+        done = []
+        unlink, fsync = Path.unlink, os.fsync
+        monkeypatch.setattr(os, "fsync", lambda fd: (done.append("sync"), fsync(fd)))
+        monkeypatch.setattr(Path, "unlink", lambda p, **o: (done.append(p.name), unlink(p, **o)))
+        with log.lock():
+            pass
+        assert not rescued.exists()
+        assert "sync" in done[: done.index(rescued.name)]
+        assert path.read_bytes() == HEAD + line
+
     def test_a_state_that_is_gone_is_begun_with_what_was_rescued(self, log, path, rescued):
         path.unlink()
         with log.lock():
