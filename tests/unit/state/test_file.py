@@ -543,8 +543,17 @@ class TestRescue:
         rescued.write_bytes(HEAD + line)
         done = []
         unlink, fsync = Path.unlink, os.fsync
-        monkeypatch.setattr(os, "fsync", lambda fd: (done.append("sync"), fsync(fd)))
-        monkeypatch.setattr(Path, "unlink", lambda p, **o: (done.append(p.name), unlink(p, **o)))
+
+        def synced(descriptor):
+            done.append("sync")
+            fsync(descriptor)
+
+        def unlinked(name, **options):
+            done.append(name.name)
+            unlink(name, **options)
+
+        monkeypatch.setattr(os, "fsync", synced)
+        monkeypatch.setattr(Path, "unlink", unlinked)
         with log.lock():
             pass
         assert not rescued.exists()
