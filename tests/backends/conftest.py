@@ -23,11 +23,11 @@ from personasync.state.entry import Header
 from personasync.state.open import begin_shared
 from tests.backends import gcs as gcs_stand_in
 from tests.backends import servers
+from tests.helpers.missing import missing
 
 OUTSIDE = dict(os.environ)
 """The environment as it was before the tests were shut off from it."""
 
-REQUIRED = frozenset(OUTSIDE.get("PERSONASYNC_TEST_REQUIRE", "").split(",")) - {""}
 API = "https://api.example.com"
 SHARED = ("s3", "azure", "gcs", "postgres", "pooler")
 KINDS = ("file", "memory", *SHARED)
@@ -75,9 +75,7 @@ def _had(kind: str, server: AbstractContextManager[Any]) -> Any:
     try:
         return server.__enter__()
     except servers.Missing as reason:
-        if kind in REQUIRED:
-            pytest.fail(f"{kind}: {reason}")
-        pytest.skip(f"{kind}: {reason}")
+        missing(kind, str(reason))
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.missing import missing
+
 HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / ".cache" / "editor"
 GUARD = HERE / "no-network.cjs"
@@ -38,10 +40,10 @@ def node() -> str:
     """The path of a Node.js that is new enough; the test is skipped where there is none."""
     path = shutil.which("node")
     if path is None:
-        pytest.skip("there is no node on this machine")
+        missing("npm", "there is no node on this machine")
     version = subprocess.run([path, "--version"], capture_output=True, check=True, text=True).stdout
     if int(version.lstrip("v").partition(".")[0]) < _OLDEST_NODE:
-        pytest.skip(f"node is {version.strip()}, older than {_OLDEST_NODE}")
+        missing("npm", f"node is {version.strip()}, older than {_OLDEST_NODE}")
     return path
 
 
@@ -64,7 +66,7 @@ def _install(folder: Path) -> None:
     """Install the pinned packages; ``folder`` is there when all of them are."""
     npm = shutil.which("npm")
     if npm is None:
-        pytest.skip("there is no npm on this machine")
+        missing("npm", "it is not on this machine")
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
         place = Path(scratch) / "installed"
@@ -89,7 +91,7 @@ def _run_npm(command: list[str]) -> None:
             timeout=_INSTALL_WITHIN,
         )
     except subprocess.TimeoutExpired:
-        pytest.skip(f"npm's registry did not deliver within {_INSTALL_WITHIN:g} seconds")
+        missing("npm", f"its registry did not deliver within {_INSTALL_WITHIN:g} seconds")
     if unreachable := _UNREACHABLE.search(ended.stderr):
-        pytest.skip(f"npm's registry cannot be reached: {unreachable[1]}")
+        missing("npm", f"its registry cannot be reached: {unreachable[1]}")
     assert ended.returncode == 0, ended.stderr
