@@ -224,9 +224,9 @@ class TestRetryBudget:
     def test_the_budget_is_shared_while_nobody_gets_an_answer(self):
         asker = Asker(60)
         asker.ask(SILENCE)
-        began = asker.now
-        asker.ask(SILENCE)
-        assert asker.now - began <= 1.1
+        asker.ask(SILENCE)  # whose own budget would last until 80 s at least
+        first_failure, last_tries = 1, 2
+        assert asker.now <= first_failure + 60 + last_tries
 
     def test_an_answer_gives_the_whole_run_its_budget_back(self):
         asker = Asker(60)
