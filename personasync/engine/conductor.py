@@ -323,17 +323,14 @@ class Conductor:
             self._keep_nearby(self._heard_late(math.inf))
 
     def _heard_late(self, until: float = -math.inf) -> list[tuple[Attempt, Step]]:
-        """Return what answers mean that nobody else will hear; never raises for one of them."""
+        """Return what answers mean that nobody else will hear."""
         found = []
         for message in self._world.receive(until):
-            flight = (
-                self.lineup.in_flight.pop(message.audio_id, None)
-                if isinstance(message, Answer)
-                else None
-            )
-            if isinstance(message, Answer) and flight and message.outcome is not None:
-                flight.attempt.heard(message.outcome)
-                found.append((flight.attempt, flight.attempt.settle(message.outcome, self._at())))
+            if isinstance(message, Answer):
+                attempt = self.lineup.in_flight.pop(message.audio_id).attempt
+                if message.outcome is not None:
+                    attempt.heard(message.outcome)
+                    found.append((attempt, attempt.settle(message.outcome, self._at())))
         return found
 
     def _keep_nearby(self, steps: Iterable[tuple[Attempt, Step]]) -> str:

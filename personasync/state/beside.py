@@ -6,17 +6,15 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from personasync.model.answer import more_telling
 from personasync.model.errors import StateError
 from personasync.model.steps import NextStep, Option
 from personasync.state.codec import encode_header
 from personasync.state.entry import Entry, Header
 from personasync.state.fold import fold
 from personasync.state.parse import ParsedLog, parse_log
-from personasync.state.rescue import RescueFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,29 +91,6 @@ def _adds_id(known: Entry, older: Entry) -> bool:
     if older.persona_id is None or older.persona_id in known.ids:
         return False
     return older.persona_id in fold([older, known])[known.audio_id].ids
-
-
-def rescued_entries(entries: Sequence[Entry], files: Iterable[RescueFile]) -> list[Entry]:
-    """Return those rescued entries that tell more than a log knows."""
-    kept = [entry for file in files for entry in file.entries]
-    if not kept:
-        return []
-    known, new = fold(entries), []
-    for entry in kept:
-        before = known.get(entry.audio_id)
-        after = fold([entry] if before is None else [before, entry])[entry.audio_id]
-        if before is None or _tells_more(before, after, entry):
-            if before is not None and not entry.persona_id:  # it was kept for its answer alone
-                after = replace(before, answer=after.answer)
-            known[entry.audio_id] = after
-            new.append(entry if before is None or entry.persona_id else after)
-    return new
-
-
-def _tells_more(before: Entry, after: Entry, entry: Entry) -> bool:
-    if entry.persona_id:
-        return after.ids != before.ids
-    return not before.ids and more_telling(before.answer, entry.answer) != before.answer
 
 
 def header_line(parsed: ParsedLog, api: str) -> tuple[Header, str]:

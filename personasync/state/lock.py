@@ -227,8 +227,12 @@ def _read_holder(path: Path) -> Holder | None:
     try:
         descriptor = open_bytes(path, os.O_RDONLY)
         try:
-            os.lseek(descriptor, _LABEL_AT, os.SEEK_SET)
-            return Holder(**json.loads(os.read(descriptor, _HOLDER_LIMIT)))
+            try:
+                label = os.read(descriptor, _HOLDER_LIMIT)
+            except PermissionError:  # the lock of Windows is on what comes before the label
+                os.lseek(descriptor, _LABEL_AT, os.SEEK_SET)
+                label = os.read(descriptor, _HOLDER_LIMIT)
+            return Holder(**json.loads(label.lstrip(b"\0")))
         finally:
             os.close(descriptor)
     except (OSError, ValueError, TypeError, RecursionError):

@@ -17,15 +17,17 @@ import stat
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from personasync.model.answer import more_telling
 from personasync.model.errors import StateError
 from personasync.state.background import Call
 from personasync.state.codec import encode_entry, encode_header
 from personasync.state.durable import open_bytes, sync, sync_folder, write_all
 from personasync.state.entry import Entry, Header
+from personasync.state.fold import fold
 from personasync.state.log import SelfChecking, SelfRescuing, StateLog
 from personasync.state.parse import parse_log
 
@@ -138,6 +140,29 @@ def read_rescue(path: Path) -> Iterator[RescueFile]:
         return
     parsed = parse_log(data, str(path))
     yield RescueFile(path, parsed.current, parsed.entries)
+
+
+def rescued_entries(entries: Sequence[Entry], files: Iterable[RescueFile]) -> list[Entry]:
+    """Return those rescued entries that tell more than a log knows."""
+    kept = [entry for file in files for entry in file.entries]
+    if not kept:
+        return []
+    known, new = fold(entries), []
+    for entry in kept:
+        before = known.get(entry.audio_id)
+        after = fold([entry] if before is None else [before, entry])[entry.audio_id]
+        if before is None or _tells_more(before, after, entry):
+            if before is not None and not entry.persona_id:  # it was kept for its answer alone
+                after = replace(before, answer=after.answer)
+            known[entry.audio_id] = after
+            new.append(entry if before is None or entry.persona_id else after)
+    return new
+
+
+def _tells_more(before: Entry, after: Entry, entry: Entry) -> bool:
+    if entry.persona_id:
+        return after.ids != before.ids
+    return not before.ids and more_telling(before.answer, entry.answer) != before.answer
 
 
 def remove(files: Iterable[RescueFile]) -> None:

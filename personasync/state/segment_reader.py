@@ -97,9 +97,8 @@ class SegmentReader:
             header = decode_beginning(found.data)
         except ValueError as error:
             raise damaged(self._place, BEGINNING, str(error)) from error
-        known = self._bucket.get(
-            lease.NAME
-        )  # before the end is looked for: it may know a later one
+        # Before the end is looked for: it may know a later one.
+        known = self._bucket.get(lease.NAME)
         reading = self._from_snapshot(header, sorted(snapshots, reverse=True))
         self.read_on(reading, max(self._numbers(SEGMENTS), default=0))
         held = lease.decode(known.data) if known else None

@@ -8,7 +8,6 @@ from typing import Protocol
 
 from personasync.model.errors import StateError
 from personasync.state.entry import Entry, Header, Moved
-from personasync.state.fold import fold
 from personasync.state.hold import Hold
 from personasync.state.log import (
     Holder,
@@ -18,7 +17,7 @@ from personasync.state.log import (
     SelfRescuing,
     StateLog,
 )
-from personasync.state.rescue import RescueFile, remove, rescued
+from personasync.state.rescue import RescueFile, remove, rescued, rescued_entries
 
 
 class Store(StateLog, SelfRescuing, SelfChecking, Leased, Protocol):
@@ -103,22 +102,7 @@ class SharedLog:
                 " for each",
             )
         files = list(rescued(self.location, contents.header))
-        kept = [entry for file in files for entry in file.entries]
-        return contents, adding(contents.entries, kept), files
-
-
-def adding(entries: Sequence[Entry], rescued: Sequence[Entry]) -> list[Entry]:
-    """Return those rescued entries that tell more than a log knows."""
-    if not rescued:
-        return []
-    known, new = fold(entries), []
-    for entry in rescued:
-        before = known.get(entry.audio_id)
-        after = fold([entry] if before is None else [before, entry])[entry.audio_id]
-        if after != before and (before is None or entry.persona_id or entry.answer):
-            known[entry.audio_id] = after
-            new.append(entry)
-    return new
+        return contents, rescued_entries(contents.entries, files), files
 
 
 def _notes(count: int, location: str) -> Iterator[str]:

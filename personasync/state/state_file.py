@@ -21,12 +21,11 @@ from personasync.state.beside import (
     own_backup_of,
     read_backup,
     refuse_dangling,
-    rescued_entries,
 )
 from personasync.state.entry import Entry, Header
 from personasync.state.log import LogContents
 from personasync.state.parse import ParsedLog, parse_log
-from personasync.state.rescue import RescueFile, read_rescue, rescued
+from personasync.state.rescue import RescueFile, read_rescue, rescued, rescued_entries
 
 _MOST_NOTES: Final = 5
 
