@@ -221,7 +221,7 @@ class _Assembly:
                 )
 
     def _take_personas(self, document: Document, root: Map, sound: bool) -> None:
-        personas = root.get("personas")
+        personas = Map() if root.get("personas") is None else root["personas"]
         if not isinstance(personas, Map):
             return
         defaults = _sound("defaults", root.get("defaults"))

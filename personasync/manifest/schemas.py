@@ -146,15 +146,19 @@ def _is_integer(value: Any) -> bool:
 _TYPES: Final[dict[str, Check]] = {
     "object": lambda value: isinstance(value, dict),
     "string": lambda value: isinstance(value, str),
+    "null": lambda value: value is None,
     "number": _is_number,
     "integer": _is_integer,
 }
 
 
-def _type(name: str) -> Check:
-    if name not in _TYPES:
-        raise ValueError(f"the type {name} is not implemented")
-    return _TYPES[name]
+def _type(expected: str | list[str]) -> Check:
+    if not isinstance(expected, str):
+        either = [_type(name) for name in expected]
+        return lambda value: any(is_one(value) for is_one in either)
+    if expected not in _TYPES:
+        raise ValueError(f"the type {expected} is not implemented")
+    return _TYPES[expected]
 
 
 def _pattern(expected: str) -> Check:

@@ -221,7 +221,13 @@ def _unknown(document: Document, violation: Violation) -> Iterator[Diagnostic]:
     mapping = _mapping_at(document, path)
     known = known_fields(path)
     if not path and "personas" in mapping and mapping["personas"] is None:
-        return  # what is below personas: was not indented, as is said of its being empty
+        yield _error(
+            "empty-value",
+            "personas is empty",
+            _place(document, ("personas",)),
+            "indent what belongs below it: each key by 2 spaces, its fields by 4",
+        )
+        return  # each of the unknown fields would be that same slip
     of_persona = known_fields(("personas", "")) if not path else []
     told = False
     for index, (name, value) in enumerate(mapping.items()):
@@ -297,7 +303,7 @@ def _wrong_type(document: Document, violation: Violation) -> Iterator[Diagnostic
     path, value = violation.path, violation.value
     place = _place(document, path)
     name = dotted(path)
-    expects_scalar = violation.expected != "object"
+    expects_scalar = "object" not in violation.expected
     if isinstance(value, (dict, list)) and path and not place.end_line and expects_scalar:
         place = document.key_place(_mapping_at(document, path[:-1]), str(path[-1]))
     if not expects_scalar:
@@ -309,9 +315,7 @@ def _wrong_type(document: Document, violation: Violation) -> Iterator[Diagnostic
             elif first not in known_fields(path) and None not in holder.values():
                 yield _field_among_personas(path, place)
             return
-        known = known_fields(path[:-1]) if len(path) == 1 else ()
-        beside = path == ("personas",) and any(name not in known for name in holder)
-        yield _not_a_mapping(path, value, place, beside=beside)
+        yield _not_a_mapping(path, value, place)
     elif value is None and _is_empty(place, document, path):
         yield _error("empty-value", f"{name} is empty", place, _empty_hint(path))
     elif violation.expected == "string":
@@ -355,8 +359,7 @@ def _empty_hint(path: Path) -> str:
     return "write its value after the colon, or remove the line"
 
 
-def _not_a_mapping(path: Path, value: Value, place: Place, *, beside: bool) -> Diagnostic:
-    """``beside``: whether unknown keys stand beside it that may belong below it."""
+def _not_a_mapping(path: Path, value: Value, place: Place) -> Diagnostic:
     name = dotted(path)
     if not path:
         hint = "begin with version: 1, and write each persona below personas:"
@@ -365,12 +368,8 @@ def _not_a_mapping(path: Path, value: Value, place: Place, *, beside: bool) -> D
         return _error("wrong-type", f"the manifest is {kind_of(value)}, not a mapping", place, hint)
     if value is None:
         hint = "write its fields below it, indented by 4 spaces: taskId, audioId, name, description"
-        if len(path) == 1 and beside:
-            hint = "indent what belongs below it: each key by 2 spaces, its fields by 4"
-        elif len(path) == 1:
-            hint = "write its entries below it, indented, or {} for none"
-            if path[0] != "personas":
-                hint = "write its fields below it, indented, or remove it"
+        if len(path) == 1:
+            hint = "write its fields below it, indented, or remove it"
         return _error("empty-value", f"{name} is empty", place, hint)
     hint = "write its fields below it, indented, one on a line: field: value"
     if isinstance(value, list):

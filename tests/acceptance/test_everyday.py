@@ -715,16 +715,23 @@ def test_init_writes_a_manifest_that_works_and_never_overwrites(tool: Tool) -> N
     assert {path: snapshot(path) for path in manifest.parent.iterdir()} == before
 
 
-def test_the_example_in_the_manifest_of_init_works(tool: Tool) -> None:
+@pytest.mark.parametrize("uncommented", ["personas", "settings defaults personas"])
+def test_the_blocks_of_init_are_uncommented_as_they_stand(tool: Tool, uncommented: str) -> None:
     tool("init")
-    text = (tool.folder / "personas.yaml").read_text(encoding="utf-8")
-    head, _, block = text.partition("\npersonas: {}\n")
-    uncommented = re.sub("^( *)# ", r"\1", block, flags=re.MULTILINE)
-    tool.write("personas.yaml", f"{head}\npersonas:\n{uncommented}")
-    assert tool("validate", "--strict").code == 0
-    plan = tool("plan")
-    assert plan.last_line == (
-        "Plan: 1 to create, 0 to resume, 0 to import, 0 to rename. 0 unchanged."
+    paragraphs = (tool.folder / "personas.yaml").read_text(encoding="utf-8").split("\n\n")
+    for number, paragraph in enumerate(paragraphs):
+        block = re.search(r"^(?:# )?([a-z]+):.*\n( *# .*\n?)+\Z", paragraph, re.MULTILINE)
+        if block is not None and block[1] in uncommented:
+            as_editors_do = re.sub("^( *)# ", r"\1", block[0], flags=re.MULTILINE)
+            paragraphs[number] = paragraph[: block.start()] + as_editors_do
+    tool.write("personas.yaml", "\n\n".join(paragraphs))
+    for command in (["validate", "--strict"], ["plan", "--sandbox", "--strict"]):
+        ended = tool(*command)
+        assert (ended.code, "no personas" in ended.stdout + ended.stderr) == (0, False)
+    applied = tool("apply", "--sandbox", "--auto-approve")
+    assert (applied.code, applied.last_line) == (
+        0,
+        "Apply complete: 1 created, 0 imported, 0 renamed.",
     )
 
 

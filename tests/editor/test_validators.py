@@ -22,6 +22,7 @@ NAMES: Final = [path.name.removesuffix(".schema.json") for path in SCHEMAS]
 # Of each kind that a schema can see, valid and not; plain YAML that all readers read alike.
 EXAMPLES: Final = {
     "valid/smallest.yaml": True,
+    "valid/personas-empty.yaml": True,
     "valid/everything.yaml": True,
     "valid/other-scripts.yaml": True,
     "invalid/missing-fields.yaml": False,

@@ -215,10 +215,8 @@ def test_a_whole_persona_is_offered_without_values_that_nobody_gave(editor: Edit
         assert offered[name].inserts == f"{name}: "
 
 
-def test_a_key_is_offered_below_personas(editor: Editor) -> None:
+def test_personas_are_offered_with_room_for_a_key(editor: Editor) -> None:
     assert editor.complete("version: 1\n|\n")["personas"].inserts == "personas:\n  "
-    (key,) = editor.complete("personas:\n  |\n").values()
-    assert key.documentation.startswith(SCHEMA["definitions"]["key"]["description"])
 
 
 def test_values_are_offered(editor: Editor) -> None:
@@ -323,7 +321,8 @@ MARKS: Final = {
     "odd-number": 'Incorrect type. Expected "number"',
     "out-of-range": "Value is (above|below) the",
     "unknown-field": "is not allowed",
-    "wrong-type": 'Incorrect type. Expected "(Personas?|Settings|personasync manifest|string)"',
+    "wrong-type": 'Incorrect type. Expected ("(Persona|Settings|personasync manifest|string)"|'
+    "one of object, null)",
     "wrong-version": "Value must be 1",
     # Never said: marks on what follows from these problems do not count as marks of them.
     "empty-file": "empty",
@@ -383,6 +382,11 @@ UNMARKED: Final = (
     Unmarked("duplicate-persona-id", _COMPARES),
     Unmarked("empty-file", "editors only tell which fields a file without a word leaves out"),
     Unmarked("empty-segment", _COMPARES),
+    Unmarked(
+        "empty-value",
+        "an editor marks each key that should stand below personas:, and not personas: itself",
+        ("indentation-lost.yaml:2",),
+    ),
     Unmarked(
         "key-not-text",
         _TEXT,

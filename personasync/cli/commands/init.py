@@ -31,19 +31,19 @@ version: 1
 # defaults:                 # for the personas of this file
 #   style: Electronic Pop
 
-# Your first persona: take away the {} and the # of each line of the block, and write your
-# own values. The key has letters, digits, . _ and -; the task must be complete, of model V4
-# or newer; a track makes a persona only once; the segment is best 10 to 30 seconds long.
-personas: {}
+# Your first persona: uncomment the lines below personas:, and write your own values. The key
+# has letters, digits, . _ and -; the task must be complete, of model V4 or newer; a track makes
+# a persona only once; the segment is in seconds, best 10 to 30 of them. Where a persona exists
+# already, give its personaId as well: then no request is made.
+personas:
   # neon-siren:
   #   taskId: 5c79be8e
   #   audioId: e231c2d4-58b6-4b6d-9a0c-1f2e8cadc7dc
   #   name: Electronic Pop Singer
   #   description: A modern electronic pop singer with bright, dynamic synth tones
-  #   vocalStart: 0                 # seconds
+  #   vocalStart: 0
   #   vocalEnd: 30
   #   style: Electronic Pop
-  #   # personaId: a1b2c3d4         # adopt a persona that exists: no request is made
 """
 
 _ATTRIBUTES: Final = """\

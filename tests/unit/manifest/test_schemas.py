@@ -125,7 +125,7 @@ def test_so_it_is_for_each_part(value: Any, part: str) -> None:
     [
         {"minLength": 1},
         {"type": "array"},
-        {"type": ["string", "null"]},
+        {"type": ["object", "array"]},
         {"const": "text"},
         {"properties": {"a": {"format": "date"}}},
         {"additionalProperties": {"oneOf": []}},
