@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 
 from personasync.model.errors import ConfigurationError
 from personasync.model.hosts import is_loopback
+from personasync.model.spelling import cut
 from personasync.model.steps import NextStep, Option
 
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 _CHARACTERS: Final = re.compile(r"[!-\[\]-~]*")
-_SHOWN: Final = 100
+_SHOWN: Final = 101
 
 
 def parse_base_url(text: str) -> str:
@@ -52,9 +53,8 @@ def parse_base_url(text: str) -> str:
 
 
 def _unusable(text: str, why: str) -> ConfigurationError:
-    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
     return ConfigurationError(
-        f"{shown!r} cannot be a base URL: {why}",
+        f"{cut(text, _SHOWN)!r} cannot be a base URL: {why}",
         hint=NextStep(
             "write it like https://apibox.erweima.ai, in ",
             Option("base-url"),

@@ -9,7 +9,7 @@ from unicodedata import normalize
 from personasync.model.characters import FILLERS, LOOK_ALIKE_LETTERS, UNSEEN
 from personasync.model.contract import PLAIN_ID, is_persona_id, is_placeholder, is_url
 from personasync.model.diagnostics import Severity
-from personasync.model.spelling import cut
+from personasync.model.spelling import quoted
 
 QUOTES: Final = "\"'`´‘’‚‛“”„‟‹›«»′″「」『』＂＇"
 """The marks that text is quoted with, on a keyboard or by a word processor."""
@@ -68,15 +68,15 @@ def id_trouble(field: str, text: str, *others: str) -> Trouble | None:
 
 def _trouble(field: str, text: str, others: tuple[str, ...]) -> Trouble | None:
     if is_url(text):
-        return Trouble("url", f"is an address, no ID: {_quoted(text)}", "copy the ID alone")
+        return Trouble("url", f"is an address, no ID: {quoted(text)}", "copy the ID alone")
     if field == "personaId" and text in others:
         where = "personaId is the ID that the API gave when the persona was made; else remove it"
-        return Trouble("placeholder", f"is the ID of something else: {_quoted(text)}", where)
+        return Trouble("placeholder", f"is the ID of something else: {quoted(text)}", where)
     if is_placeholder(text):
         where = "copy it whole from the answer of the generation task"
         if field == "personaId":
             where = "copy it whole from where it was recorded, or remove the line"
-        return Trouble("placeholder", f"is a placeholder, no ID: {_quoted(text)}", where)
+        return Trouble("placeholder", f"is a placeholder, no ID: {quoted(text)}", where)
     if field == "personaId":
         return _persona_id_trouble(text)
     if (wrong := _WRONG.search(text)) is not None:
@@ -88,7 +88,7 @@ def _trouble(field: str, text: str, others: tuple[str, ...]) -> Trouble | None:
         message = f"holds {letter[0]} (U+{ord(letter[0]):04X}), which only looks like {looks}"
         return Trouble("bad-id", message, _COPY)
     if (ending := _AUDIO_FILE.search(text)) is not None and ending.end() == len(text):
-        return Trouble("bad-id", f"is the name of a file, no ID: {_quoted(text)}", _COPY)
+        return Trouble("bad-id", f"is the name of a file, no ID: {quoted(text)}", _COPY)
     if (unseen := HIDDEN.search(text)) is not None:
         message = f"holds the unseen character U+{ord(unseen[0]):04X}"
         return Trouble("unseen-character", message, "type it anew")
@@ -122,7 +122,7 @@ def _persona_id_trouble(text: str) -> Trouble | None:
         return Trouble("bad-id", f"cannot begin or end with {wrong_one}", _COPY)
     if not is_persona_id(text):
         return Trouble(
-            "workflow-command", f"is a command to a CI log, no ID: {_quoted(text)}", _COPY
+            "workflow-command", f"is a command to a CI log, no ID: {quoted(text)}", _COPY
         )
     return None
 
@@ -152,7 +152,3 @@ def character_name(character: str) -> str:
     if not character.isprintable():
         return f"the character {code}"
     return character if character.isascii() or character.isalnum() else f"{character} ({code})"
-
-
-def _quoted(text: str) -> str:
-    return f'"{cut(text)}"'

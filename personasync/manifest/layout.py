@@ -17,7 +17,7 @@ from personasync.manifest.meaning import ID_FIELDS, NUMBERS
 from personasync.manifest.schemas import load_schema
 from personasync.manifest.texts import LONGEST_ADVICE, in_quotes
 from personasync.model.diagnostics import Diagnostic, Place, Severity
-from personasync.model.spelling import cut
+from personasync.model.spelling import counted, cut
 
 LOST_INDENTATION: Final = "lost-indentation"
 """The code of a diagnostic from which others follow, such as keys that are given twice."""
@@ -102,7 +102,7 @@ def _others(pattern: re.Pattern[str], text: str) -> str:
     others = sum(1 for _ in pattern.finditer(text)) - 1
     if others < 1:
         return ""
-    return ", here and on " + ("1 more line" if others == 1 else f"{others:,} more lines")
+    return f", here and on {counted(others, 'more line')}"
 
 
 def _at(

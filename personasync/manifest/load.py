@@ -22,11 +22,11 @@ from personasync.manifest.reader import (
 from personasync.manifest.rules import Entry, cut_by_comments, entry_problems, taken_for_marks
 from personasync.manifest.schemas import Check, compile_schema, load_schema, violations
 from personasync.manifest.values import BROKEN, Map, Value
-from personasync.manifest.words import explain, shown, with_quoted, wrong_altogether
+from personasync.manifest.words import explain, with_quoted, wrong_altogether
 from personasync.model.diagnostics import Diagnostic, Place, Related, Severity
 from personasync.model.errors import ManifestError
 from personasync.model.persona import Manifest, Persona, PersonaRequest, Settings
-from personasync.model.spelling import counted
+from personasync.model.spelling import counted, plural, quoted
 from personasync.model.units import Rate
 
 
@@ -271,7 +271,7 @@ class _Assembly:
             Diagnostic(
                 severity,
                 f"duplicate-{_CODES[field]}",
-                message.format(value=shown(value), key=self._keys[ordinal]),
+                message.format(value=quoted(value), key=self._keys[ordinal]),
                 place,
                 hint,
                 (Related(f"first used here, by {self._keys[first]}", first_place),),
@@ -320,8 +320,7 @@ _DUPLICATES: Final = {
 def _not_shown(severity: Severity, count: int) -> Iterator[Diagnostic]:
     """Yield what to say of problems that are only counted."""
     if count:
-        verb = "is" if count == 1 else "are"
-        message = f"{counted(count, f'more {severity}')} {verb} not shown"
+        message = f"{counted(count, f'more {severity}')} {plural(count, 'is', 'are')} not shown"
         yield Diagnostic(severity, "more-problems", message, count=count)
 
 

@@ -32,7 +32,7 @@ from personasync.manifest.values import (
     resolve_plain,
 )
 from personasync.model.diagnostics import Diagnostic, Place, Related, Severity
-from personasync.model.spelling import cut
+from personasync.model.spelling import cut, joined
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 """The largest document that is read: well above 100,000 personas."""
@@ -599,7 +599,7 @@ class _Builder:
 
 def _listed(keys: list[str]) -> str:
     shown = [cut(key, 60) for key in keys[:4]] + ([f"{len(keys) - 4} more"] if keys[4:] else [])
-    return f"{', '.join(shown[:-1])} and {shown[-1]}"
+    return joined(shown)
 
 
 def _parser(data: bytes) -> Any:

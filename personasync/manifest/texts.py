@@ -11,7 +11,7 @@ from personasync.manifest.ids import HIDDEN, QUOTES, Trouble
 from personasync.manifest.values import resolve_plain
 from personasync.model.characters import SURROGATES
 from personasync.model.diagnostics import Severity
-from personasync.model.spelling import cut
+from personasync.model.spelling import cut, quoted
 
 LONGEST_ADVICE: Final = 300
 """Characters of what a hint says to write; most descriptions are shorter, and are not cut."""
@@ -203,11 +203,6 @@ def _holds(character: str) -> str:
     code = ord(character)
     kind = "control" if code < 0x20 or 0x7F <= code < 0xA0 else "unseen"
     return f"holds {names.get(character, f'the {kind} character U+{code:04X}')}"
-
-
-def quoted(text: str) -> str:
-    """Return a text in quotes for a message, cut when it is long."""
-    return f'"{cut(text)}"'
 
 
 _PLAIN_IN_YAML: Final = re.compile(r"[A-Za-z][\w ',.()/+-]*[\w')]|[A-Za-z]")

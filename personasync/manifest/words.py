@@ -24,7 +24,7 @@ from personasync.manifest.schemas import Violation, load_schema
 from personasync.manifest.texts import LONGEST_ADVICE, in_quotes, text_troubles
 from personasync.manifest.values import BROKEN, Map, Odd, Oddity, Value, kind_of
 from personasync.model.diagnostics import Diagnostic, Place, Severity
-from personasync.model.spelling import cut
+from personasync.model.spelling import cut, joined, quoted
 from personasync.model.steps import NextStep, Option
 
 Path = tuple[str | int, ...]
@@ -66,11 +66,6 @@ _OF_THE_TRACK: Final = frozenset(
 """Fields of the API, or of music services' pages, that make a track; folded as ``_folded`` does."""
 
 
-def shown(text: str, limit: int = 40) -> str:
-    """Return a text in quotes for a message, cut when it is long."""
-    return f'"{cut(text, limit)}"'
-
-
 def dotted(path: Path) -> str:
     """Return how messages name a value: ``personas.neon-siren.vocalEnd``."""
     return ".".join(str(part) for part in path) or "the manifest"
@@ -105,7 +100,7 @@ def wrong_altogether(document: Document) -> Diagnostic | None:
         or any(_like_a_manifest(*pair) for pair in root.items())
     ):
         return None
-    what = ", ".join(shown(key, 20) for key in list(root)[:3])
+    what = ", ".join(quoted(key, 20) for key in list(root)[:3])
     return _error(
         "not-a-manifest",
         f"this is no manifest: it has {what}, and no personas",
@@ -210,9 +205,11 @@ def _missing(document: Document, violation: Violation) -> Iterator[Diagnostic]:
         hint = (
             "personaId is the ID of a persona that was made; audioId names the track it is made of"
         )
-    names = missing[0] if len(missing) == 1 else ", ".join(missing[:-1]) + " and " + missing[-1]
     yield _error(
-        "missing-field", f"{dotted(path)} has no {names}", _name_place(document, path), hint
+        "missing-field",
+        f"{dotted(path)} has no {joined(missing)}",
+        _name_place(document, path),
+        hint,
     )
 
 
@@ -381,7 +378,7 @@ def _not_a_mapping(path: Path, value: Value, place: Place) -> Diagnostic:
 
 def _described(value: Value) -> str:
     if isinstance(value, str):
-        return f"the text {shown(value)}"
+        return f"the text {quoted(value)}"
     if isinstance(value, Odd):
         return f"{kind_of(value)} ({cut(value.text)})"
     if isinstance(value, bool) or value is None or isinstance(value, (dict, list)):
@@ -508,7 +505,7 @@ def _bad_key(document: Document, path: Path, key: str) -> Diagnostic:
     if len(key) > 64:
         return _error(
             "bad-key",
-            f"the key {shown(key)} is longer than 64 characters",
+            f"the key {quoted(key)} is longer than 64 characters",
             place,
             "choose a shorter key; the persona's name can be as long as you like",
         )
@@ -522,7 +519,7 @@ def _bad_key(document: Document, path: Path, key: str) -> Diagnostic:
     )
     return _error(
         "bad-key",
-        f"the key {shown(key)} {reason}",
+        f"the key {quoted(key)} {reason}",
         place,
         hint + "a key has letters, digits, '.', '_' and '-', and begins with a letter or digit",
     )
@@ -535,7 +532,7 @@ def _bad_rate(name: str, value: str, place: Place) -> Diagnostic:
             "a manifest cannot lift the limit; who runs an apply can: ",
             Option("rate-limit", "none"),
         )
-    return _error("bad-rate", f"{name} is no rate: {shown(value)}", place, hint)
+    return _error("bad-rate", f"{name} is no rate: {quoted(value)}", place, hint)
 
 
 def _range(document: Document, violation: Violation) -> Iterator[Diagnostic]:

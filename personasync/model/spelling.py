@@ -20,18 +20,33 @@ def nearest(word: str, keys: Iterable[str]) -> str | None:
     return folded[close[0]] if close else None
 
 
-def counted(number: int, noun: str, plural: str | None = None) -> str:
+def plural(number: int, one: str, several: str | None = None) -> str:
+    """Return the word for one thing, or the one for several, which may only need an ``s``."""
+    return one if number == 1 else several or f"{one}s"
+
+
+def counted(number: int, noun: str) -> str:
     """Return a number with its noun: ``1 persona``, ``1,200 personas``."""
-    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+    return f"{number:,} {plural(number, noun)}"
 
 
-def listed(names: Sequence[str], limit: int = 10) -> str:
-    """Return names in a row; of more than ``limit`` the first, and how many more there are."""
-    if len(names) <= limit:
-        return ", ".join(names)
-    return f"{', '.join(names[: limit - 1])} and {len(names) - limit + 1:,} more"
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """Return names in a row; of more than ``most`` the first, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def joined(names: Sequence[str]) -> str:
+    """Return names as a sentence has them: ``a``, ``a and b``, ``a, b and c``."""
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def cut(text: str, limit: int = 40) -> str:
     """Return at most ``limit`` characters of a text, its end marked with ``…`` if it was cut."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def quoted(text: str, limit: int = 40) -> str:
+    """Return a text in quotes for a message, cut when it is long."""
+    return f'"{cut(text, limit)}"'

@@ -7,7 +7,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from personasync.model.errors import PlanError
-from personasync.model.spelling import counted, nearest
+from personasync.model.spelling import counted, listed, nearest, plural
 from personasync.model.steps import Command, NextStep, Option
 from personasync.plan.compute import ATTENTION, SPENDING, Plan
 
@@ -59,11 +59,10 @@ def refuse_unsafe(
         )
     attention = [action for action in plan.actions if action.kind in ATTENTION]
     if strict and attention:
-        keys = ", ".join(f"{action.key} ({action.kind})" for action in attention[:5])
-        need = "needs" if len(attention) == 1 else "need"
-        more = f" and {len(attention) - 5} more" if len(attention) > 5 else ""
+        keys = listed([f"{action.key} ({action.kind})" for action in attention], 5)
+        need = plural(len(attention), "needs", "need")
         raise PlanError(
-            f"{len(attention)} of the plan's rows {need} attention: {keys}{more}",
+            f"{len(attention)} of the plan's rows {need} attention: {keys}",
             hint=NextStep("settle them, or leave out ", strict),
         )
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from personasync.model.diagnostics import Diagnostic, Severity
 from personasync.model.persona import PersonaRequest
-from personasync.model.spelling import nearest
+from personasync.model.spelling import listed, nearest
 from personasync.model.steps import Command, NextStep, Option
 from personasync.model.tasks import (
     FAILED,
@@ -190,14 +190,11 @@ def _no_record(request: PersonaRequest, reason: str) -> _Said:
 
 def _not_among(request: PersonaRequest, task: Task) -> _Said:
     close = nearest(request.audio_id, [track.audio_id for track in task.tracks])
-    tracks = ", ".join(map(_shown, task.tracks[:_MOST_TRACKS]))
-    more = len(task.tracks) - _MOST_TRACKS
+    tracks = listed([_shown(track) for track in task.tracks], _MOST_TRACKS)
     return _Said(
         "no-such-audio",
         f"the audio {request.audio_id!r} is not in the task {task.task_id!r}",
-        (f"did you mean {close!r}? " if close else "")
-        + f"its tracks are {tracks}"
-        + (f" and {more} more" if more > 0 else ""),
+        (f"did you mean {close!r}? " if close else "") + f"its tracks are {tracks}",
     )
 
 

@@ -20,6 +20,7 @@ from personasync.manifest.schemas import Violation, load_schema, violations
 from personasync.model.diagnostics import Place
 from personasync.model.errors import PlanError, StalePlanError
 from personasync.model.persona import Manifest, Persona, PersonaRequest
+from personasync.model.spelling import listed
 from personasync.model.steps import Command, NextStep, Option
 from personasync.plan.compute import Action, ActionKind, Change, Plan, manifest_digest
 from personasync.state.entry import Entry, Header, Status
@@ -213,7 +214,7 @@ def check_fresh(saved: Document, plan: Plan, *, api: str, location: str) -> Plan
     if wrong or saved["summary"] != now["summary"]:
         raise PlanError(
             "the saved plan does not follow from the manifest and the state it was made for: "
-            f"{_names(wrong) or 'its summary'}",
+            f"{listed(wrong, _NAMED) or 'its summary'}",
             hint=NextStep("it was edited by hand or made by another version; ", *_NEW_PLAN),
         )
     return narrowed
@@ -253,17 +254,12 @@ def _differences(saved: Document, fresh: Mapping[str, Document]) -> Iterator[str
             f"{each['key']} is not in it" for each in fresh.values() if each["audioId"] not in known
         ]
     if now:
-        yield _names(now)
+        yield listed(now, _NAMED)
 
 
 def _agree(action: Document, other: Document) -> bool:
     """Whether two actions say the same; that a line of the manifest has moved is no difference."""
     return {**action, "source": None} == {**other, "source": None}
-
-
-def _names(texts: Sequence[str]) -> str:
-    more = f" and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
-    return ", ".join(texts[:_NAMED]) + more
 
 
 def to_plan(saved: Document) -> Plan:

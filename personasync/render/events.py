@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from personasync.engine.events import Account, Event, EventKind, Result, Underway
-from personasync.model.spelling import counted
+from personasync.model.spelling import counted, listed, plural
 from personasync.model.steps import Command
 from personasync.model.units import Rate, format_duration
 from personasync.render.commands import HERE, Shell
@@ -92,7 +92,7 @@ def _said(event: Event, shell: Shell) -> str | None:
             total = event.total or 0
             if total == 0:
                 return None
-            return f"run {event.run}: {total} persona{'' if total == 1 else 's'} to act on"
+            return f"run {event.run}: {total} {plural(total, 'persona')} to act on"
         case EventKind.CREATE_START:
             return "creating"
         case EventKind.CREATE_RETRY:
@@ -126,9 +126,9 @@ def waiting_for(event: Event, *, rate: Rate | None = None) -> str | None:
     said = []
     if slow:
         names = [f"{row.key} ({format_duration(int(row.seconds))})" for row in slow]
-        said.append(f"waiting for the answer for {_some(names)}")
+        said.append(f"waiting for the answer for {listed(names, _NAMED)}")
     if event.waiting:
-        said.append(f"waiting for the tasks of {_some(event.waiting)} to finish")
+        said.append(f"waiting for the tasks of {listed(event.waiting, _NAMED)} to finish")
     if event.wait is not None:
         limit = f" ({rate})" if rate else ""
         why = event.reason or f"waiting for the rate{limit}"
@@ -139,16 +139,12 @@ def waiting_for(event: Event, *, rate: Rate | None = None) -> str | None:
 def _waited_for(underway: Sequence[Underway]) -> str:
     if not underway:
         return "nothing new is sent, and nothing is in flight"
-    count, names = counted(len(underway), "answer"), _some([row.key for row in underway])
+    count = counted(len(underway), "answer")
+    names = listed([row.key for row in underway], _NAMED)
     return (
         f"nothing new is sent; waiting for {count} ({names}). Leaving now, by the same signal"
         " again, may lose their IDs: the API gives each only once"
     )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
 
 
 def _because(event: Event) -> str:

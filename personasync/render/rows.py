@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from personasync.model.diagnostics import Place
-from personasync.model.spelling import counted
+from personasync.model.spelling import counted, plural
 from personasync.model.steps import Command
 from personasync.plan.compute import ATTENTION, Action, ActionKind, Change, Plan
 from personasync.render import remedies
@@ -149,7 +149,7 @@ def summary_lines(plan: Plan) -> tuple[str, ...]:
     elif plan.left_out:
         summary = (
             f"No changes among the {counted(len(plan.actions), 'persona')} chosen;"
-            f" {plan.left_out} {'is' if plan.left_out == 1 else 'are'} left out by --target and"
+            f" {plan.left_out} {plural(plan.left_out, 'is', 'are')} left out by --target and"
             " --exclude."
         )
     else:

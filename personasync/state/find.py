@@ -10,7 +10,7 @@ from typing import Final
 
 from personasync.model.errors import PersonasyncError
 from personasync.model.persona import Manifest, Persona
-from personasync.model.spelling import nearest
+from personasync.model.spelling import listed, nearest
 from personasync.model.steps import Command, NextStep, Option
 from personasync.state.entry import Entry, Status
 from personasync.state.fold import State
@@ -95,12 +95,11 @@ def find(known: Sequence[Record], word: str, *, several: bool = False) -> Record
     if not found:
         raise _not_there(known, word)
     if len(found) > 1 and not several:
-        audios = [f"{_audio(record)}" for record in found[:_NAMED]]
-        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        audios = listed([_audio(record) for record in found], _NAMED)
         raise PersonasyncError(
             f"{len(found)} audios are recorded under {word!r}, and nothing here tells which is"
             " current",
-            hint=f"name one by its audioId in place of the key: {', '.join(audios)}{more}",
+            hint=f"name one by its audioId in place of the key: {audios}",
         )
     return found[0]
 

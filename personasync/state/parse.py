@@ -16,6 +16,7 @@ from typing import Final
 
 from personasync.model.contract import is_persona_id
 from personasync.model.errors import StateError
+from personasync.model.spelling import cut
 from personasync.model.steps import Command, NextStep
 from personasync.state.codec import DECODER, FORMAT, decode_fields, decode_line, salvage
 from personasync.state.entry import Entry, Header, Moved
@@ -28,7 +29,7 @@ _FIELD: Final = r'{name}"\s*:\s*("(?:[^"\\]|\\.)*")'
 _NO_TEXT: Final = re.compile("[\udc80-\udcff]")
 _ESCAPED: Final = re.compile(r"\\u(dc[89a-f][0-9a-f])")
 _MOST_JOINED: Final = 20
-_SHOWN: Final = 60
+_SHOWN: Final = 61
 _OTHER_KINDS: Final = (
     (
         b"version https://git-lfs.github.com/spec/",
@@ -241,8 +242,7 @@ class _Reading:
                 hint="name the right file, or put back what was there",
             )
         key, persona_id = _text_of(text, "key"), _text_of(text, "personaId")
-        shown = text.encode("utf-8", "replace").decode().strip()
-        shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+        shown = cut(text.encode("utf-8", "replace").decode().strip(), _SHOWN)
         found = {"key": key, "personaId": persona_id, "audioId": _text_of(text, "audioId")}
         said = ", ".join(f"{name} {value}" for name, value in found.items() if value)
         where = f"{self._name}:{number}: this line is no entry"

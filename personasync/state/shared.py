@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from personasync.model.errors import StateError
+from personasync.model.spelling import plural
 from personasync.state.entry import Entry, Header, Moved
 from personasync.state.hold import Hold
 from personasync.state.log import (
@@ -107,5 +108,5 @@ class SharedLog:
 
 def _notes(count: int, location: str) -> Iterator[str]:
     if count:
-        were = "entry was" if count == 1 else "entries were"
+        were = plural(count, "entry was", "entries were")
         yield f"{count} rescued {were} found on this machine and taken in to {location}"

@@ -11,6 +11,7 @@ from typing import Final, Self, TypeAlias
 
 from personasync.model.contract import DEFAULT_BASE_URL
 from personasync.model.errors import StateError
+from personasync.model.spelling import plural
 from personasync.model.steps import Command, NextStep, Option
 from personasync.state.beside import (
     Backup,
@@ -198,12 +199,9 @@ def _taken_notes(
     name: str, backup: Backup | None, old: Sequence[Entry], new: Sequence[Entry]
 ) -> Iterator[str]:
     if old and backup is not None:
-        yield f"{_entries(len(old))} that only {backup.path} held, and taken in to {name}"
+        were = plural(len(old), "entry was", "entries were")
+        yield f"{len(old)} {were} found that only {backup.path} held, and taken in to {name}"
     if len(new) > len(old):
         count = len(new) - len(old)
-        found = "1 rescued entry was" if count == 1 else f"{count} rescued entries were"
-        yield f"{found} found beside {name} and taken in"
-
-
-def _entries(count: int) -> str:
-    return "1 entry was found" if count == 1 else f"{count} entries were found"
+        were = plural(count, "entry was", "entries were")
+        yield f"{count} rescued {were} found beside {name} and taken in"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from personasync.model.errors import NoStateError, StateError, StateLockedError, StateWriteError
+from personasync.model.spelling import plural
 from personasync.model.steps import Command, NextStep, Option
 from personasync.state.bucket import BucketError, NothingBegunError
 from personasync.state.log import Held
@@ -73,5 +74,5 @@ def fenced_off(place: str, why: str = "") -> StateWriteError:
 
 def taken_in(count: int, place: str) -> list[str]:
     """Note how much was rescued beside a state and is part of what is known; of nothing, none."""
-    were = "1 entry was" if count == 1 else f"{count} entries were"
-    return [f"{were} rescued beside {place} and taken in"] if count else []
+    were = plural(count, "entry was", "entries were")
+    return [f"{count} {were} rescued beside {place} and taken in"] if count else []

@@ -27,6 +27,7 @@ from personasync.cli.states import locked, no_state, read_log, state_log
 from personasync.cli.workspace import Workspace
 from personasync.model.errors import PersonasyncError
 from personasync.model.persona import Manifest
+from personasync.model.spelling import plural
 from personasync.render.commands import command_line
 from personasync.render.entries import LIST_FORMATS, SHOW_FORMATS, Shown
 from personasync.render.safe import printable
@@ -102,7 +103,7 @@ def list_command(
         show = command_line(
             "state list", *keys, flags=("--status", "forgotten"), options=workspace.shell.options
         )
-        were = "entry was" if hidden == 1 else "entries were"
+        were = plural(hidden, "entry was", "entries were")
         console.say(f"{hidden} {were} dropped from view; to see: {show}")
     return 0
 

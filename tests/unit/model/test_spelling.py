@@ -11,8 +11,8 @@ from personasync.model.spelling import listed
         (0, ""),
         (1, "n0"),
         (3, "n0, n1, n2"),
-        (4, "n0, n1 and 2 more"),
-        (2000, "n0, n1 and 1,998 more"),
+        (4, "n0, n1, n2 and 1 more"),
+        (2000, "n0, n1, n2 and 1997 more"),
     ],
 )
 def test_a_long_list_is_cut(count: int, said: str) -> None:
