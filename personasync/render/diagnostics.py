@@ -11,7 +11,7 @@ from personasync.model.diagnostics import Diagnostic, Place, Severity
 from personasync.model.errors import PersonasyncError
 from personasync.render.commands import HERE, Shell
 from personasync.render.layout import Style, display_width, paint
-from personasync.render.safe import printable, workflow_command
+from personasync.render.safe import page, printable, workflow_command
 
 FORMAT: Final = "personasync.diagnostics/1"
 """What a JSON document of diagnostics says of itself; see schemas/diagnostics.schema.json."""
@@ -46,7 +46,7 @@ def render_text(
     def painted(style: str, text: str) -> str:
         return paint(text, _STYLES[style], color)
 
-    return "\n".join("\n".join(_block(d, painted, shell)) + "\n" for d in diagnostics)
+    return "\n".join(page(_block(each, painted, shell)) for each in diagnostics)
 
 
 def _block(diagnostic: Diagnostic, painted: _Paint, shell: Shell) -> Iterator[str]:
