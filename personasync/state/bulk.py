@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
+from unicodedata import normalize
 
 from personasync.model.errors import PersonasyncError
 from personasync.model.persona import Manifest
-from personasync.state.edits import Objection, check_id, objections, recorded
+from personasync.state.edits import check_id, objections, recorded
 from personasync.state.entry import Entry
-from personasync.state.find import Record, find, records
+from personasync.state.find import Record, by_key, find, records
 from personasync.state.fold import State
 from personasync.state.lists import Row
+
+_SHORTENED: Final = re.compile(r"[0-9](?:[.,][0-9]+)?[Ee]\+[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +51,9 @@ def adopt(rows: Sequence[Row], manifest: Manifest, state: State) -> Adoption:
     wrong += _shared_ids(row for row, _record in chosen.values())
     new = [pair for pair in chosen.values() if not _is_known(*pair)]
     against = [
-        f"{row.where}: {objection.message}"
+        f"{row.where}: {doubt}"
         for row, record in new
-        for objection in _objections(row, record, manifest, state)
+        for doubt in (*persons.doubts(row, record), *_objections(row, record, manifest, state))
     ]
     entries = tuple(recorded(record, row.persona_id) for row, record in new)
     return Adoption(entries, len(chosen) - len(new), tuple(wrong), tuple(against))
@@ -59,20 +64,26 @@ class _Personas:
 
     def __init__(self, manifest: Manifest, state: State) -> None:
         self._known = records(manifest, state)
+        self._keys = by_key(self._known)
         self._audios = {record.audio_id: record for record in self._known}
         self._names: dict[str, list[Record]] = {}
+        self._folded_names: dict[str, list[Record]] = {}
         for record in self._known:
             request = record.persona.request if record.persona else None
             request = request or (record.entry.request if record.entry else None)
             if request is not None:
                 self._names.setdefault(request.name, []).append(record)
+                self._folded_names.setdefault(_folded(request.name), []).append(record)
 
     def of(self, row: Row) -> Record:
         if row.audio_id is not None:
             return self._audios.get(row.audio_id) or self._of_new_audio(row)
         if row.key is not None:
-            return find(self._known, row.key)
-        named = self._names.get(row.name or "", [])
+            meant = self._keys.get(row.key, ())
+            return meant[0] if len(meant) == 1 else find(self._known, row.key)
+        if row.name is None:
+            raise PersonasyncError("it names no persona: it has no key, name or audioId")
+        named = self._named(row.name)
         if len(named) == 1:
             return named[0]
         if not named:
@@ -80,11 +91,32 @@ class _Personas:
         keys = ", ".join(record.key for record in named)
         raise PersonasyncError(f"{len(named)} personas have the name {row.name!r}: {keys}")
 
+    def _named(self, name: str) -> list[Record]:
+        """Return whose name it is to the letter; else who has it but for case and spaces."""
+        return self._names.get(name) or self._folded_names.get(_folded(name)) or []
+
+    def doubts(self, row: Row, record: Record) -> Iterator[str]:
+        """Yield what in a row speaks for another persona than the one that was found by it."""
+        if row.entry is not None:
+            return  # an old state may call an audio what another is called now
+        rivals = self._keys.get(row.key or record.key, ())
+        if row.key != record.key and rivals and record not in rivals:
+            yield f"its audioId is of {record.key!r}, but its key of another persona, {row.key!r}"
+        named = self._named(row.name) if row.name is not None else []
+        if named and record not in named:
+            yield f"it is {record.key!r}, but its name is of another persona, {named[0].key!r}"
+        if _SHORTENED.fullmatch(row.persona_id):
+            yield f"{row.persona_id} looks like a number that a spreadsheet made of the ID"
+
     def _of_new_audio(self, row: Row) -> Record:
         """Return a record for an audio that only an old state knows: its own word counts."""
         if row.entry is None or row.audio_id is None:
             raise PersonasyncError(f"no persona has the audioId {row.audio_id!r}")
         return Record(row.entry.key, row.audio_id, None, row.entry)
+
+
+def _folded(name: str) -> str:
+    return " ".join(normalize("NFKC", name).casefold().split())
 
 
 def _check_once(chosen: dict[str, tuple[Row, Record]], row: Row, record: Record) -> None:
@@ -107,7 +139,8 @@ def _is_known(row: Row, record: Record) -> bool:
     return record.entry is not row.entry and record.persona_id == row.persona_id
 
 
-def _objections(row: Row, record: Record, manifest: Manifest, state: State) -> Iterator[Objection]:
+def _objections(row: Row, record: Record, manifest: Manifest, state: State) -> Iterator[str]:
     if record.entry is row.entry and row.entry is not None:
         record = Record(record.key, record.audio_id)
-    yield from objections(record, row.persona_id, manifest, state)
+    for objection in objections(record, row.persona_id, manifest, state):
+        yield objection.message

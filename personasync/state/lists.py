@@ -11,7 +11,9 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from personasync.model.cells import read_cell
@@ -23,6 +25,8 @@ from personasync.state.parse import parse_log
 _STATE: Final = re.compile(r'"personasync\.state/|^\W*"audioId"\s*:.*"status"\s*:', re.MULTILINE)
 _COLUMNS: Final = {"key": "key", "name": "name", "audioid": "audio_id", "personaid": "persona_id"}
 _BETWEEN: Final = "\t;,"
+_MOST_ABOVE: Final = 20  # lines that people write above the names of the columns
+_WORKBOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +56,21 @@ def read_list(data: bytes, name: str) -> IdList:
 
     Raises ``PersonasyncError`` for what is none of them.
     """
+    if data.startswith(_WORKBOOKS):
+        raise PersonasyncError(
+            f"{name} is no list of IDs, but a workbook", hint="save its sheet as CSV"
+        )
     text = _decoded(data)
     if _is_state(text):
         return _old_state(text.encode("utf-8", "surrogateescape"), name)
-    table = _json_rows(text) if text.lstrip()[:1] in ("{", "[") else _csv_rows(text, name)
-    if table is None:
+    try:
+        table = _json_rows(text) if text.lstrip()[:1] in ("{", "[") else _csv_rows(text)
+    except (ValueError, RecursionError, csv.Error) as error:
         raise PersonasyncError(
-            f"{name} is no list of IDs: neither JSON as output writes it, nor CSV, nor a state",
+            f"{name} is no list of IDs: neither JSON as output writes it, nor CSV, nor a state"
+            f" ({error})",
             hint="CSV begins with a line of names: personaId, and key, name or audioId",
-        )
+        ) from error
     rows = []
     for where, cells in table:
         if persona_id := cells.get("persona_id"):
@@ -99,19 +109,40 @@ def _old_state(data: bytes, name: str) -> IdList:
     return IdList(tuple(rows), len(known) - len(rows), parsed.current, notes)
 
 
-def _json_rows(text: str) -> list[tuple[str, dict[str, str]]] | None:
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+def _json_rows(text: str) -> list[tuple[str, dict[str, str]]]:
+    document = _json_value(text)
     if isinstance(document, dict):
         rows = [(f"key {key!r}", _named(key, value)) for key, value in document.items()]
-    elif isinstance(document, list):
-        rows = [(f"item {number}", each) for number, each in enumerate(document, start=1)]
     else:
-        return None
-    found = [(where, _cells(fields)) for where, fields in rows if isinstance(fields, dict)]
-    return found if len(found) == len(rows) else None
+        rows = [(f"item {number}", each) for number, each in enumerate(document, start=1)]
+    found = [(where, fields) for where, fields in rows if isinstance(fields, dict)]
+    if len(found) < len(rows) or (
+        found and not any(_plain(title) == "personaid" for _, fields in found for title in fields)
+    ):
+        raise ValueError("nothing in it is named personaId")
+    return [(where, _cells(fields)) for where, fields in found]
+
+
+def _json_value(text: str) -> dict[str, object] | list[object]:
+    """Return an object, a list, or the list that one object a line comes to."""
+    decoder = json.JSONDecoder(object_pairs_hook=_each_once)
+    value: dict[str, object] | list[object]
+    try:
+        value = decoder.decode(text)
+    except ValueError:
+        with suppress(ValueError):
+            return [decoder.decode(line) for line in text.splitlines() if line.strip()]
+        raise
+    return value
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r} stands in it twice")
+    return found
 
 
 def _named(key: str, value: object) -> object:
@@ -125,6 +156,10 @@ def _cells(fields: Mapping[str, object]) -> dict[str, str]:
     found: dict[str, str] = {}
     for title, value in fields.items():
         column = _COLUMNS.get(_plain(title))
+        if type(value) is int:  # an ID may be all digits
+            value = str(value)
+        if column == "persona_id" and not isinstance(value, str | None):
+            raise ValueError(f"a personaId in it is no text: {json.dumps(value)}")
         if column is not None and isinstance(value, str) and value.strip():
             found[column] = value.strip()
     return found
@@ -134,28 +169,20 @@ def _plain(title: str) -> str:
     return re.sub(r"[^a-z0-9]", "", title.lower())
 
 
-def _csv_rows(text: str, name: str) -> list[tuple[str, dict[str, str]]] | None:
-    try:
-        lines = list(_csv_lines(text))
-    except csv.Error as error:
-        raise PersonasyncError(
-            f"{name} cannot be read as CSV: {error}", hint="save it as CSV again"
-        ) from error
-    if not lines:
-        return None
-    titles = [_COLUMNS.get(_plain(title)) for title in lines[0][1]]
-    if "persona_id" not in titles or not {"key", "name", "audio_id"}.intersection(titles):
-        return None
-    return [(f"line {number}", _by_title(titles, cells)) for number, cells in lines[1:]]
+def _csv_rows(text: str) -> list[tuple[str, dict[str, str]]]:
+    first = text.lstrip().partition("\n")[0]
+    told = re.fullmatch(r"sep=(.)\r?", first)  # what tells Excel the sign
+    for between in told[1] if told else sorted(_BETWEEN, key=first.count, reverse=True):
+        lines = _csv_lines(text, between)
+        for _, above in islice(lines, _MOST_ABOVE):
+            titles = [_COLUMNS.get(_plain(title)) for title in above]
+            if "persona_id" in titles and {"key", "name", "audio_id"}.intersection(titles):
+                return [(f"line {number}", _by_title(titles, cells)) for number, cells in lines]
+    raise ValueError("no line of it names its columns")
 
 
-def _csv_lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the lines that hold anything, whichever sign stands between their cells."""
-    first, _newline, rest = text.partition("\n")
-    if re.fullmatch(r"sep=.\r?", first):  # what tells Excel the sign
-        between, text = first[4], rest
-    else:
-        between = max(_BETWEEN, key=first.count)
+def _csv_lines(text: str, between: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the lines that hold anything."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=between)
     for cells in reader:
         if any(cell.strip() for cell in cells):

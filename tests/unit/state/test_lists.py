@@ -27,6 +27,8 @@ SHAPES: dict[str, bytes] = {
     "titles of a person": CSV.replace("personaId", "Persona ID").replace("key", " KEY ").encode(),
     "quoted": CSV.replace("id-1", '"id-1"').encode(),
     "spaces around": CSV.replace("id-1", " id-1 ").encode(),
+    "line ends of old Macs": CSV.replace("\n", "\r").encode(),
+    "marks and Windows": CSV.replace(",", ";").replace("\n", "\r\n").encode("utf-8-sig"),
 }
 
 
@@ -40,6 +42,15 @@ def test_a_table_is_read_however_it_was_saved(data: bytes) -> None:
 def test_a_line_for_excel_empty_lines_and_more_columns_pass() -> None:
     data = b'sep=;\r\nplace;key;personaId\r\n\r\n"two\r\nlines";p-1;\'=id\r\n;;\r\n'
     assert [(r.key, r.persona_id) for r in read_list(data, "ids").rows] == [("p-1", "=id")]
+
+
+@pytest.mark.parametrize(
+    "above", ["\n\n", ";;\n", "Our voices, all of them\n\n", "Our, voices;\n;;\n", "sep=;\r\n"]
+)
+def test_what_people_write_above_the_names_of_columns_passes(above: str) -> None:
+    found = read_list(f"{above}key;personaId;more\np-1;id-1;\n".encode("utf-8-sig"), "ids")
+    line = above.count("\n") + 2
+    assert [(r.where, r.key, r.persona_id) for r in found.rows] == [(f"line {line}", "p-1", "id-1")]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +68,14 @@ def test_json_is_read_as_the_tool_writes_it(document: object) -> None:
     assert found.without_id == 1
 
 
+def test_one_object_a_line_is_a_list_as_events_are() -> None:
+    data = b'{"event":"run_start"}\n{"key":"p-1","personaId":"id-1"}\n\n{"key":"2","personaId":2}'
+    assert [(r.key, r.persona_id) for r in read_list(data, "ids").rows] == [
+        ("p-1", "id-1"),
+        ("2", "2"),
+    ]
+
+
 @pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
 def test_an_old_state_is_read_in_any_shape(data: bytes) -> None:
     found = read_list(data, "old")
@@ -69,20 +88,33 @@ def test_an_old_state_in_utf_16_is_one() -> None:
     assert {row.audio_id: row.persona_id for row in read_list(data, "old").rows} == IDS
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"neon-siren\tid-1\n",
-        b"key,audioId\na,b\n",
-        b"{",
-        b"[1]",
-        b'{"a": 1}',
-        b"\x00\xff",
-        b'""',
-    ],
-)
+NO_LISTS: dict[bytes, str] = {
+    b"": "no line of it names its columns",
+    b"neon-siren\tid-1\n": "no line of it names its columns",
+    b"key,audioId\na,b\n": "no line of it names its columns",
+    b"\x00\xff": "no line of it names its columns",
+    b'""': "no line of it names its columns",
+    b"{": "line 1 column 2",
+    b'{"a": "id",}': "line 1 column 12",
+    b"[1]": "nothing in it is named personaId",
+    b'{"a": 1}': "nothing in it is named personaId",
+    b'{"personas": {"a": {"personaId": "id"}}}': "nothing in it is named personaId",
+    b'{"a": "id-1", "a": "id-2"}': "'a' stands in it twice",
+    b'{"a": {"personaId": ["id"]}}': 'a personaId in it is no text: ["id"]',
+    b"[" * 100_000: "recursion",
+}
+
+
+@pytest.mark.parametrize("data", NO_LISTS)
 def test_what_is_no_list_is_refused(data: bytes) -> None:
     with pytest.raises(PersonasyncError, match="ids is no list of IDs") as caught:
         read_list(data, "ids")
+    assert NO_LISTS[data] in str(caught.value)
     assert "personaId" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("data", [b"PK\x03\x04x", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"])
+def test_a_workbook_is_told_apart(data: bytes) -> None:
+    with pytest.raises(PersonasyncError, match="ids is no list of IDs, but a workbook") as caught:
+        read_list(data, "ids")
+    assert "CSV" in str(caught.value.hint)

@@ -100,7 +100,48 @@ def test_a_name_or_an_audio_finds_the_persona(cli: Cli) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "name", ["Persona 0", "persona 0", "  Persona   0 ", "Persona\u00a00", "Ｐersona 0"]
+)
+def test_a_name_is_known_whatever_became_of_its_spaces_and_case(cli: Cli, name: str) -> None:
+    cli.manifest(2)
+    assert ids(cli, f"name;personaId\n{name};a\n").stdout == "p-000: imported a\n"
+
+
+def test_of_names_that_differ_in_case_alone_each_is_itself(cli: Cli) -> None:
+    cli.manifest(2)
+    text = (cli.folder / "personas.yaml").read_text(encoding="utf-8")
+    text = text.replace("Persona 0", "Siren").replace("Persona 1", "siren")
+    (cli.folder / "personas.yaml").write_text(text, encoding="utf-8")
+    assert ids(cli, "name;personaId\nsiren;a\n").stdout == "p-001: imported a\n"
+    assert "2 personas have the name 'SIREN'" in ids(cli, "name;personaId\nSIREN;b\n").stderr
+
+
+DOUBTFUL = {
+    "p-000,a,audio-001,": "its audioId is of 'p-001', but its key of another persona, 'p-000'",
+    "p-000,a,,Persona 1": "it is 'p-000', but its name is of another persona, 'p-001'",
+    ",a,audio-000,Persona 1": "it is 'p-000', but its name is of another persona, 'p-001'",
+    "p-000,1.2E+31,,": "1.2E+31 looks like a number that a spreadsheet made of the ID",
+}
+
+
+@pytest.mark.parametrize("row", DOUBTFUL)
+def test_a_row_that_contradicts_itself_is_recorded_by_force_alone(cli: Cli, row: str) -> None:
+    cli.manifest(2)
+    refused = ids(cli, f"key,personaId,audioId,name\n{row}\n")
+    assert (refused.code, refused.stderr.splitlines()[0]) == (1, f"line 2: {DOUBTFUL[row]}")
+    assert not (cli.folder / "personas.state.jsonl").exists()
+    assert ids(cli, f"key,personaId,audioId,name\n{row}\n", "--force").code == 0
+
+
+def test_a_table_from_before_a_renaming_is_no_contradiction(cli: Cli) -> None:
+    cli.manifest(1)
+    table = "key,personaId,audioId,name\nold-key,a,audio-000,Old name\n"
+    assert ids(cli, table).stdout == "p-000: imported a\n"
+
+
 WRONG = {
+    ",a,,": "line 2: it names no persona: it has no key, name or audioId",
     "p-009,a,,": "line 2: no persona has the key 'p-009', in the manifest or the state",
     ",a,audio-9,": "line 2: no persona has the audioId 'audio-9'",
     ",a,,Nobody": "line 2: no persona has the name 'Nobody'",
