@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -104,6 +103,8 @@ def _left_from_elsewhere(field: str, text: str) -> Iterator[Trouble]:
         plain = re.sub(r"\s+", " ", text)
         yield _warning("odd-space", message, f"write {written(plain)}")
     if (entity := _ENTITY.search(text)) is not None:
+        import html  # a long table, for a rare case
+
         message = f"holds {entity[0]}, as a web page writes {html.unescape(entity[0])}"
         yield _warning("web-page-text", message, f"write {written(html.unescape(text))}")
     elif (tag := _HTML.search(text)) is not None:

@@ -8,6 +8,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -199,11 +200,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, request: Request) -> None:
         """Deliver the reply after the latency, and log it, whether or not it got through."""
+        arrived = time.monotonic()
         sandbox = self.server.sandbox
         reply = sandbox.reply(request)
         wire = _wire(reply, sandbox.config.errors_in_body)
         first = sandbox.config.first_latency if reply.made else None
-        if self.server.closing.wait(sandbox.config.latency if first is None else first):
+        latency = sandbox.config.latency if first is None else first
+        if self.server.closing.wait(max(0.0, arrived + latency - time.monotonic())):
             self.close_connection = True
             return
         try:
