@@ -126,8 +126,12 @@ def _past(entry: Entry) -> str:
 
 def render_show_json(shown: Shown) -> str:
     """Return the entry as the state has it, with its ``history``."""
+    return json_text(_with_history(shown), indent=2) + "\n"
+
+
+def _with_history(shown: Shown) -> dict[str, object]:
     history = [entry_to_json(past) for past in shown.history]
-    return json_text({**entry_to_json(shown.entry), "history": history}, indent=2) + "\n"
+    return {**entry_to_json(shown.entry), "history": history}
 
 
 def render_show_manifest(shown: Shown) -> str:
@@ -189,3 +193,11 @@ SHOW_FORMATS: Final[Mapping[str, Callable[[Shown], str]]] = {
     "json": render_show_json,
     "manifest": render_show_manifest,
 }
+
+
+def render_shown(shown: Sequence[Shown], output_format: str, *, one: bool) -> str:
+    """Return personas one below the other; in JSON a list, but for the ``one`` that was named."""
+    if output_format == "json" and not one:
+        return json_text([_with_history(each) for each in shown], indent=2) + "\n"
+    between = "\n" if output_format == "text" else ""
+    return between.join(SHOW_FORMATS[output_format](each) for each in shown)

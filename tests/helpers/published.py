@@ -77,7 +77,8 @@ def _printed(command: str | None, args: Sequence[str], ended: Ended) -> Iterator
         case "state" if "list" in args:
             yield from (("state", entry) for entry in json.loads(ended.stdout))
         case "state" if "show" in args:
-            yield "state", json.loads(ended.stdout)
+            shown = json.loads(ended.stdout)
+            yield from (("state", each) for each in (shown if isinstance(shown, list) else [shown]))
 
 
 def _value(args: Sequence[str], option: str, environment: Mapping[str, str]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -29,7 +29,7 @@ from personasync.model.errors import PersonasyncError
 from personasync.model.persona import Manifest
 from personasync.model.spelling import plural
 from personasync.render.commands import command_line
-from personasync.render.entries import LIST_FORMATS, SHOW_FORMATS, Shown
+from personasync.render.entries import LIST_FORMATS, SHOW_FORMATS, Shown, render_shown
 from personasync.render.safe import printable
 from personasync.state import Entry, LogContents, State, StateLog, Status
 from personasync.state.edits import accept, forget, rename
@@ -118,33 +118,49 @@ def _chosen(record: Record, keys: Sequence[str]) -> bool:
     "show",
     epilog="\b\nExamples:\n"
     "  personasync state show neon-siren\n"
-    "  personasync state show neon-siren --format manifest   # to put an edit back",
+    "  personasync state show neon-siren --format manifest   # to put an edit back\n"
+    "  personasync state show 'neon-*' --format json",
 )
-@click.argument("key", shell_complete=complete_recorded_key)
+@click.argument(
+    "keys", nargs=-1, required=True, metavar="KEY...", shell_complete=complete_recorded_key
+)
 @format_option(SHOW_FORMATS)
 @api_options
 @shared_options
-def show_command(workspace: Workspace, key: str, output_format: str) -> int:
-    """Show all that is known about one persona, as a manifest entry too.
+def show_command(workspace: Workspace, keys: tuple[str, ...], output_format: str) -> int:
+    """Show all that is known about personas, as manifest entries too.
 
-    KEY may also be an audioId. The history goes back as far as the log does:
-    an apply that ends well compacts it.
+    KEY may be an audioId or a glob. The history goes back as far as the log
+    does: an apply that ends well compacts it.
     """
     contents = _contents(workspace)
     state = contents.fold()
     known = _with_manifest(workspace, state)
-    entry = entry_of(find(_sought(known, state, key), key))
-    history = tuple(past for past in contents.entries if past.audio_id == entry.audio_id)
-    beside = next(each for each in known if each.audio_id == entry.audio_id)
-    shown = Shown(
-        entry,
-        history,
-        wanted=beside.persona.request if beside.persona else None,
-        name=beside.key if unambiguous_name(known, beside) == beside.key else entry.audio_id,
-        shell=workspace.shell,
-    )
-    workspace.console.result(SHOW_FORMATS[output_format](shown))
+    beside = {record.audio_id: record for record in known}
+    shown = []
+    for entry in _meant(known, state, keys):
+        record = beside[entry.audio_id]
+        shown.append(
+            Shown(
+                entry,
+                tuple(past for past in contents.entries if past.audio_id == entry.audio_id),
+                wanted=record.persona.request if record.persona else None,
+                name=unambiguous_name(known, record),
+                shell=workspace.shell,
+            )
+        )
+    one = len(keys) == 1 and not is_glob(keys[0])
+    workspace.console.result(render_shown(shown, output_format, one=one))
     return 0
+
+
+def _meant(known: Sequence[Record], state: State, keys: Sequence[str]) -> Iterable[Entry]:
+    """Return the entries that keys, audioIds and globs mean, each once."""
+    found: dict[str, Entry] = {}
+    for key in keys:
+        for record in choose(_sought(known, state, key), [key]):
+            found[record.audio_id] = entry_of(record)
+    return found.values()
 
 
 def _sought(known: Sequence[Record], state: State, key: str) -> Sequence[Record]:

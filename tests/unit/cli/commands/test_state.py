@@ -1,6 +1,7 @@
 """The state commands inside this process: what the acceptance tests do not reach."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -90,6 +91,25 @@ def test_a_key_is_taken_by_what_is_in_view_alone(state: Cli) -> None:
     assert state("state", "mv", "p-000", "p-002").code == 0
     assert state("state", "show", "p-002").stdout.startswith("p-002\n  status:    created\n")
     assert state("state", "show", "audio-002").stdout.startswith("p-002\n  status:    failed\n")
+
+
+def test_show_takes_several_keys_and_globs(state: Cli) -> None:
+    together = state("state", "show", "audio-002", "p-000").stdout
+    assert together == "\n".join(state("state", "show", key).stdout for key in ("p-002", "p-000"))
+    every = json.loads(state("state", "show", "p-00[012]", "p-0*", "--format", "json").stdout)
+    assert [entry["key"] for entry in every] == ["p-000", "p-001", "p-002", "p-003"]
+    (one,) = json.loads(state("state", "show", "*-000", "--format", "json").stdout)
+    assert one == json.loads(state("state", "show", "p-000", "--format", "json").stdout)
+    refused = state("state", "show", "p-000", "x*")
+    assert (refused.code, refused.stdout) == (1, "")
+    assert state("state", "show").code == 64
+
+
+def test_what_is_shown_of_several_is_a_manifest(cli: Cli) -> None:
+    cli.record(*(replace(CREATED, audio_id=each, key=each, request=SENT) for each in ("a", "b")))
+    shown = cli("state", "show", "*", "--format", "manifest").stdout
+    assert shown.startswith("  a:\n    taskId: ")
+    assert "\n  b:\n    taskId: " in shown
 
 
 def test_show_takes_the_manifests_word_where_the_state_has_two(cli: Cli) -> None:
