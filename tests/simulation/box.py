@@ -7,13 +7,14 @@ import random
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, tzinfo
+from functools import cache, lru_cache
 from pathlib import Path
+from queue import SimpleQueue
 from types import ModuleType, SimpleNamespace
-from typing import Any
-from unittest import mock
+from typing import Any, Final
 
 from filelock import Timeout
 
@@ -24,8 +25,14 @@ import personasync.model.clock
 import personasync.state.background
 import personasync.state.file
 import personasync.state.lock
+import personasync.state.parse
+import personasync.state.postgres
+import personasync.state.postgres_rows
+import personasync.state.segment_codec
+import personasync.state.segment_reader
 import personasync.state.segment_writer
 import personasync.state.shared
+import tests.simulation.service
 from tests.simulation.disk import ROOT, Disk, Files, Node
 from tests.simulation.kernel import Kernel, Process
 from tests.simulation.threads import queue_of, threading_of
@@ -71,30 +78,40 @@ class Box:
     @contextmanager
     def closed(self) -> Iterator[None]:
         """Close the box: nothing of what the code does reaches the machine that it runs on."""
-        kernel = self.kernel
-        threading, queue, clocks = threading_of(kernel), queue_of(kernel), self._clocks()
-        instead = {"threading": threading, "SimpleQueue": queue, "time": clocks}
-        real = {"threading": sys.modules["threading"], "SimpleQueue": _queue(), "time": time}
-        with ExitStack() as stack:
-            put = lambda *patch: stack.enter_context(mock.patch.object(*patch))  # noqa: E731
-            for module, word in _uses_of(real):
-                put(module, word, instead[word])
-            put(personasync.engine.run.Mailbox, "now", staticmethod(clocks.monotonic))
-            put(personasync.engine.run, "signals", self._signals)
-            put(personasync.engine.run.Workers, "ask", self._asking())
-            put(personasync.state.segment_writer, "_SNAPSHOT_SEGMENTS", 3)  # days here are short
-            put(personasync.engine.run, "_LOOK_SECONDS", 600.0)  # here no signal is overheard
-            put(personasync.model.clock, "datetime", self._wall_clock())
-            put(personasync.state.lock, "FileLock", self._file_lock())
-            put(personasync.state.rescue, "_folders", self._homes)
-            put(uuid, "uuid4", lambda: uuid.UUID(int=kernel.chance.getrandbits(128)))
-            put(os, "getpid", lambda: kernel.process.number)
-            put(sys.modules["fcntl"], "flock", self.files.fcntl_flock)
-            before = random.getstate()
-            random.seed(kernel.chance.random())
-            stack.callback(random.setstate, before)
-            stack.enter_context(self.files.in_place())
+        instead = [*self._instead(), *self.files.calls(), *_REMEMBERED]
+        real = [(where, name, vars(where)[name]) for where, name, _ in instead]
+        before = random.getstate()
+        random.seed(self.kernel.chance.random())
+        try:
+            for where, name, what in instead:
+                setattr(where, name, what)
             yield
+        finally:
+            random.setstate(before)
+            for where, name, what in reversed(real):
+                setattr(where, name, what)
+
+    def _instead(self) -> Iterator[tuple[Any, str, Any]]:
+        """Yield where the code would reach out of the box, and what it finds instead."""
+        kernel, run, clocks = self.kernel, personasync.engine.run, self._clocks()
+        own = {
+            "threading": threading_of(kernel),
+            "SimpleQueue": queue_of(kernel),
+            "time": clocks,
+        }
+        for module, word in _uses(len(sys.modules)):
+            yield module, word, own[word]
+        yield run.Mailbox, "now", staticmethod(clocks.monotonic)
+        yield run, "signals", self._signals
+        yield run.Workers, "ask", self._asking()
+        yield personasync.state.segment_writer, "_SNAPSHOT_SEGMENTS", 3  # days here are short
+        yield run, "_LOOK_SECONDS", 600.0  # here no signal is overheard
+        yield personasync.model.clock, "datetime", self._wall_clock()
+        yield personasync.state.lock, "FileLock", self._file_lock()
+        yield personasync.state.rescue, "_folders", self._homes
+        yield uuid, "uuid4", lambda: uuid.UUID(int=kernel.chance.getrandbits(128))
+        yield os, "getpid", lambda: kernel.process.number
+        yield sys.modules["fcntl"], "flock", self.files.fcntl_flock
 
     def _asking(self) -> Callable[..., None]:
         ask = personasync.engine.run.Workers.ask
@@ -112,10 +129,10 @@ class Box:
         yield Path(f"{ROOT}{self.kernel.process.machine}/home/personasync")
 
     def _clocks(self) -> Any:
-        kernel = self.kernel
+        kernel, machines = self.kernel, self.machines
 
         def monotonic() -> float:
-            machine = self._machine()
+            machine = machines[kernel.process.machine]
             return kernel.now * machine.drift - machine.slept
 
         def with_sleep(_clock: int) -> float:
@@ -134,9 +151,9 @@ class Box:
 
         class WallClock(datetime):
             @classmethod
-            def now(cls, _zone: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            def now(cls, _zone: tzinfo | None = None) -> Any:
                 wrong = box._machine().ahead
-                return datetime.fromtimestamp(_YEAR + box.kernel.now + wrong, UTC)
+                return _second(int(_YEAR + box.kernel.now + wrong))
 
         return WallClock
 
@@ -186,15 +203,44 @@ class Box:
         return FileLock
 
 
-def _uses_of(real: Mapping[str, Any]) -> Iterator[tuple[ModuleType, str]]:
-    """Yield where the package has something of the real world under its usual name."""
-    for name, module in list(sys.modules.items()):
-        if name.startswith("personasync."):
-            names = vars(module)
-            yield from ((module, word) for word in real if names.get(word) is real[word])
+class _Second(datetime):
+    """A moment that is written again and again, always in the same way."""
+
+    strftime = lru_cache(10_000)(datetime.strftime)
 
 
-def _queue() -> type:
-    from queue import SimpleQueue
+@lru_cache(10_000)
+def _second(since: int) -> datetime:
+    return _Second.fromtimestamp(since, UTC)
 
-    return SimpleQueue
+
+_REAL: Final = {"threading": sys.modules["threading"], "SimpleQueue": SimpleQueue, "time": time}
+
+
+@cache
+def _uses(_modules: int) -> tuple[tuple[ModuleType, str], ...]:
+    """Return where the package has something of the real world under its usual name."""
+    return tuple(
+        (module, word)
+        for name, module in list(sys.modules.items())
+        for word, real in _REAL.items()
+        if name.startswith("personasync.") and vars(module).get(word) is real
+    )
+
+
+_REMEMBERED: Final = tuple(
+    (where, word, lru_cache(10_000)(getattr(where, word)))
+    for where, word in (
+        (personasync.state.parse, "decode_line"),
+        (personasync.state.postgres_rows, "decode_line"),
+        (personasync.state.segment_codec, "decode_line"),
+        (personasync.state.segment_reader, "decode_segment"),
+        (personasync.state.segment_reader, "decode_beginning"),
+        (personasync.state.lease, "decode"),
+        (personasync.state.lease, "asdict"),
+        (personasync.state.lock, "asdict"),
+        (personasync.state.postgres, "asdict"),
+        (tests.simulation.service, "classify"),
+    )
+)
+"""What bytes mean never changes: the real code reads (or writes) the same ones once."""

@@ -7,9 +7,7 @@ import io
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
-from unittest import mock
 
 from tests.simulation.kernel import Kernel, Process
 from tests.simulation.threads import Waiters
@@ -96,24 +94,18 @@ class Files:
     def __init__(self, kernel: Kernel, disks: dict[str, Disk]) -> None:
         self._kernel = kernel
         self._disks = disks
+        self._disk_of: dict[str, Disk] = {}
         self._open: dict[int, _Open | _Folder] = {}
         self._next = _FIRST_DESCRIPTOR
         self._real = {name: getattr(os, name) for name in _OS}
         self._real_open = io.open
 
-    @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Let the code under test meet this disk instead of the machine's."""
-        patches = [mock.patch.object(os, name, self._instead(name)) for name in _OS]
-        patches.append(mock.patch.object(io, "open", self._io_open))
-        patches.append(mock.patch.object(os.path, "realpath", self._realpath))
-        for patch in patches:
-            patch.start()
-        try:
-            yield
-        finally:
-            for patch in patches:
-                patch.stop()
+    def calls(self) -> Iterator[tuple[Any, str, Any]]:
+        """Yield each call that the code under test must not make itself, and what stands for it."""
+        for name in _OS:
+            yield os, name, self._instead(name)
+        yield io, "open", self._io_open
+        yield os.path, "realpath", self._realpath
 
     def _instead(self, name: str) -> Any:
         real, own = self._real[name], getattr(self, "_os_open" if name == "open" else f"_{name}")
@@ -131,7 +123,10 @@ class Files:
     # Where things are.
 
     def _disk(self, path: str) -> Disk:
-        return self._disks[path[len(ROOT) :].partition("/")[0]]
+        disk = self._disk_of.get(path)
+        if disk is None:
+            disk = self._disk_of[path] = self._disks[path[len(ROOT) :].partition("/")[0]]
+        return disk
 
     def _node(self, path: str) -> Node:
         node = self._disk(path).names.get(path)

@@ -37,6 +37,8 @@ class Process:
         self.machine = machine
         self.number = 2 + sum(name.encode())
         """What ``os.getpid`` says; another process may have had it before."""
+        self.spared = machine == "ether" or "/cron" in name
+        """Whether nothing befalls it: it belongs to the world, not to the code under test."""
         self.dead = False
         self.stopped_since = self.stopped_until = -math.inf
         self.locks: set[Any] = set()
@@ -60,10 +62,6 @@ class Task:
         self._call = call
         # Whoever ends goes back to the hub, and not to who started it, who may be asleep.
         self.green: greenlet = greenlet(self._run, hub)
-
-    def has_ended(self) -> bool:
-        """Whether it has come to its end, be it a bad one."""
-        return self.ended
 
     def _run(self) -> None:
         try:
@@ -91,23 +89,16 @@ class Kernel:
         self._queue: list[tuple[float, int, Task, int]] = []
         self._number = itertools.count()
         self._turns = 0
-        self._current: Task | None = None
         self._hub = getcurrent()
+        self._nobody = Task(Process("nobody", "nowhere"), lambda: None, self._hub)
+        self.current = self._nobody
+        """The task that is running, and the process whose it is."""
+        self.process = self._nobody.process
+        self.broken: str | None = None
+        """Which rule was broken: then nobody goes on."""
         self._graves: list[Task] = []
 
     # What processes do.
-
-    @property
-    def current(self) -> Task:
-        """The task that is running."""
-        assert self._current is not None, "this is done by a process"
-        return self._current
-
-    @property
-    def process(self) -> Process:
-        """The process that is running."""
-        assert self._current is not None, "this is done by a process"
-        return self._current.process
 
     def processes(self, machine: str) -> list[Process]:
         """Return the processes of a machine, in the order in which they began."""
@@ -122,8 +113,9 @@ class Kernel:
 
     def step(self, what: str, seconds: float = 0.0) -> None:
         """Do a step that takes a while; whatever happens to the process happens around it."""
-        self.check_alive()
         process = self.process
+        if process.dead:
+            raise Gone
         self.steps += 1
         if self._tell:
             self.say(f"{process}: {what}")
@@ -139,7 +131,7 @@ class Kernel:
         """Wait, and let others go on."""
         task, moment = self.current, self.now + seconds
         others = self._queue and self._queue[0][0] <= moment
-        if not others and task.process.stopped_until <= moment and self._turns < TURNS_OF_A_STORY:
+        if not others and self.process.stopped_until <= moment and self._turns < TURNS_OF_A_STORY:
             self.now = moment  # nobody else has a turn in between: this one goes straight on
             self._turns += 1
             task.turn += 1
@@ -149,11 +141,9 @@ class Kernel:
 
     def pause(self) -> None:
         """Wait until somebody wakes this task."""
-        task = self.current
-        self._current = None
+        process = self.process
         self._hub.switch()
-        self._current = task
-        if task.process.dead:
+        if process.dead:
             raise Gone
 
     def wake(self, task: Task, seconds: float = 0.0) -> None:
@@ -171,7 +161,7 @@ class Kernel:
         self.kills += 1
         self.say(f"{process} is killed")
         self.bury(process)
-        if self._current is not None and self._current.process is process:
+        if self.process is process:
             raise Gone
 
     def bury(self, process: Process) -> None:
@@ -203,23 +193,23 @@ class Kernel:
 
     # The loop.
 
-    def run(self, until: Callable[[], bool] = lambda: False) -> None:
-        """Let everybody have their turns until nothing is left to do."""
-        while self._queue and not until():
-            when, number, task, turn = heapq.heappop(self._queue)
-            if task.ended or task.process.dead or task.turn != turn:
+    def run(self, until: Task | None = None) -> None:
+        """Let everybody have their turns until nothing is left to do, or a task has ended."""
+        queue = self._queue
+        while queue and self.broken is None and not (until and until.ended):
+            when, number, task, turn = heapq.heappop(queue)
+            process = task.process
+            if task.turn != turn or task.ended or process.dead:
                 continue
-            if task.process.stopped_until > when:
-                heapq.heappush(self._queue, (task.process.stopped_until, number, task, turn))
+            if process.stopped_until > when:
+                heapq.heappush(queue, (process.stopped_until, number, task, turn))
                 continue
             self.now = max(self.now, when)
             self._turns += 1
             if self._turns > TURNS_OF_A_STORY:
-                raise NeverEndsError(f"{task.process} is still at it")
-            task.turn += 1
-            self._current = task
-            task.green.switch()
-            self._current = None
+                raise NeverEndsError(f"{process} is still at it")
+            self._switch(task)
+        self._take_over(self._nobody)
 
     def close(self) -> None:
         """Let go of what is still waiting; nothing that it does has any effect."""
@@ -227,7 +217,14 @@ class Kernel:
             task.process.dead = True
         for task in self._graves:
             while task.green and not task.green.dead:
-                self._current = task
+                self._take_over(task)
                 task.green.throw(GreenletExit)
-                self._current = None
         self._graves.clear()
+
+    def _switch(self, task: Task) -> None:
+        task.turn += 1
+        self._take_over(task)
+        task.green.switch()
+
+    def _take_over(self, task: Task) -> None:
+        self.current, self.process = task, task.process

@@ -26,7 +26,7 @@ from personasync.state.postgres import PostgresLog
 from personasync.state.segments import SegmentLog, begin
 from personasync.state.shared import SharedLog
 from tests.simulation.box import Box, Machine
-from tests.simulation.kernel import Kernel, Process
+from tests.simulation.kernel import Kernel, Process, Task
 from tests.simulation.rows import SimulatedDatabase, Tables
 from tests.simulation.service import Service, SimulatedClient, Weather
 from tests.simulation.store import SimulatedBucket, Store
@@ -136,7 +136,6 @@ class _Play:
         """Audios of which somebody took every word out of a state."""
         self.ended: list[tuple[Process, int, Account | None]] = []
         self.exits: dict[Process, float] = {}
-        self.broken: str | None = None
         self.disturbed: set[Process] = set()
         self.in_flight: set[tuple[Process, str]] = set()
         self.kernel.meddle = self._meddle
@@ -221,7 +220,7 @@ class _Play:
     def _well(self, process: Process, call: Callable[[Process], None]) -> None:
         """Let a process have its way to the end."""
         task = self.kernel.start(process, partial(call, process))
-        self._run(task.has_ended)
+        self._run(task)
         if task.error is not None:
             raise task.error
 
@@ -321,17 +320,17 @@ class _Play:
     # What befalls a run.
 
     def _meddle(self, process: Process, what: str) -> None:
-        if self.kernel.calm or process.machine == "ether" or "/cron" in process.name:
+        luck, heard = self.kernel.chance.random(), what.startswith("answer")
+        if luck >= (0.2 if heard else 0.04) or process.spared or self.kernel.calm:
             return
         troubles, chance = self.story.troubles, self.kernel.chance
-        luck, heard = chance.random(), what.startswith("answer")
         if "kills" in troubles and luck < 0.01:
             self.kernel.kill(process)
         elif "power" in troubles and luck < 0.013:
             self.kernel.say(f"the power of {process.machine} goes")
             self.machines[process.machine].disk.power_cut()
             for other in self.kernel.processes(process.machine):
-                if other is not process and "/cron" not in other.name:
+                if other is not process and not other.spared:
                     self.kernel.kill(other)
             self.kernel.kill(process)
         elif "stops" in troubles and luck < (0.1 if heard else 0.02):
@@ -416,12 +415,12 @@ class _Play:
     def _break(self, words: str) -> None:
         """A rule is broken: the code under test must not get to catch that."""
         self.kernel.say(f"BROKEN: {words}")
-        self.broken = self.broken or words
+        self.kernel.broken = self.kernel.broken or words
 
-    def _run(self, until: Callable[[], bool] = lambda: False) -> None:
-        self.kernel.run(lambda: bool(self.broken) or until())
-        if self.broken:
-            raise BrokenRuleError(self.broken)
+    def _run(self, until: Task | None = None) -> None:
+        self.kernel.run(until)
+        if self.kernel.broken:
+            raise BrokenRuleError(self.kernel.broken)
 
     def _arrives(self, process: Process) -> None:
         """A request has arrived at the API."""
