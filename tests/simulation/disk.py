@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import io
 import os
 import stat
@@ -103,7 +104,10 @@ class Files:
     def calls(self) -> Iterator[tuple[Any, str, Any]]:
         """Yield each call that the code under test must not make itself, and what stands for it."""
         for name in _OS:
-            yield os, name, self._instead(name)
+            instead = self._instead(name)
+            yield os, name, instead
+            for where in _GLOBBERS.get(name, ()):
+                yield where, name, staticmethod(instead)
         yield io, "open", self._io_open
         yield os.path, "realpath", self._realpath
 
@@ -325,7 +329,7 @@ class Files:
         if "r" in mode and "+" not in mode:
             if self._is_folder(text):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), text)
-            reader = _Reader(self, str(text))
+            reader = _Reader(self, self._os_open(str(text), os.O_RDONLY))
             return reader if binary else io.StringIO(reader.read().decode("utf-8"))
         return _Writer(self, text, binary)
 
@@ -341,12 +345,12 @@ class Files:
             node.waiters = node.waiters or Waiters(kernel)
             node.waiters.wait()
         node.holder = (kernel.process, key)
-        kernel.process.locks.add(node)
+        kernel.process.locks[node] = None
 
     def release(self, node: Node, key: object) -> None:
         """Unlock a file."""
         if node.holder is not None and node.holder[1] is key:
-            self._kernel.process.locks.discard(node)
+            self._kernel.process.locks.pop(node, None)
             node.holder = None
             if node.waiters:
                 node.waiters.wake()
@@ -366,10 +370,10 @@ class Files:
 class _Reader(io.BytesIO):
     """A file opened for reading."""
 
-    def __init__(self, files: Files, path: str) -> None:
-        super().__init__(bytes(files._node(path).data))
+    def __init__(self, files: Files, descriptor: int) -> None:
+        super().__init__(bytes(files._file(descriptor).node.data))
         self._files = files
-        self._descriptor = files._os_open(path, os.O_RDONLY)
+        self._descriptor = descriptor
 
     def fileno(self) -> int:
         return self._descriptor
@@ -430,3 +434,12 @@ _OS: Final = (
     *("scandir", "access", "chmod", "truncate", "open", "fstat", "write", "read", "pread", "lseek"),
     *("ftruncate", "fsync", "fdatasync", "fchmod", "fchown", "close", "dup"),
 )
+_GLOBBERS: Final = {
+    name: tuple(
+        each
+        for each in vars(glob).values()
+        if isinstance(each, type) and isinstance(vars(each).get(name), staticmethod)
+    )
+    for name in _OS
+}
+"""Python 3.13 has taken some of these calls in for itself."""

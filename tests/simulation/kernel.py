@@ -41,7 +41,7 @@ class Process:
         """Whether nothing befalls it: it belongs to the world, not to the code under test."""
         self.dead = False
         self.stopped_since = self.stopped_until = -math.inf
-        self.locks: set[Any] = set()
+        self.locks: dict[Any, None] = {}
         """What the operating system takes back from it when it ends."""
         self.parents: list[Task] = []
         """Who waits for its end."""

@@ -61,7 +61,7 @@ class Story:
     machines: int
     applies: int
     kind: str
-    troubles: frozenset[str]
+    troubles: tuple[str, ...]
     repeat: str
 
     @classmethod
@@ -74,7 +74,7 @@ class Story:
             machines=chance.choice([1, 1, 1, 2, 2, 3]),
             applies=chance.choice([1, 1, 2, 3]),
             kind=chance.choice(KINDS),
-            troubles=frozenset(t for t in TROUBLES if chance.random() < 0.5),
+            troubles=tuple(t for t in TROUBLES if chance.random() < 0.5),
             repeat=chance.choice(["conflict", "conflict", "same", "conflict with ID"]),
         )
 
@@ -521,8 +521,8 @@ def shrink(story: Story, breaks: Callable[[Story], bool]) -> Story:
 
 
 def _less(story: Story) -> Iterator[Story]:
-    for trouble in sorted(story.troubles):
-        yield replace(story, troubles=story.troubles - {trouble})
+    for trouble in story.troubles:
+        yield replace(story, troubles=tuple(t for t in story.troubles if t != trouble))
     for name, least in (("machines", 1), ("applies", 1), ("personas", 1)):
         if getattr(story, name) > least:
             yield replace(story, **{name: getattr(story, name) - 1})
