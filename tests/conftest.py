@@ -58,10 +58,11 @@ def _refuse_the_world(address: object) -> None:
 @pytest.fixture(autouse=True)
 def _guard(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("home")
+    clean = clean_environment(home)
     for name in list(os.environ):
-        if name not in clean_environment(home):
+        if name not in clean:
             monkeypatch.delenv(name)
-    for name, value in clean_environment(home).items():
+    for name, value in clean.items():
         monkeypatch.setenv(name, value)
 
     connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
