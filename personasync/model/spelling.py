@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Final
+from unicodedata import normalize
 
 _LONGEST_KEY: Final = 64
 
@@ -50,3 +51,8 @@ def cut(text: str, limit: int = 40) -> str:
 def quoted(text: str, limit: int = 40) -> str:
     """Return a text in quotes for a message, cut when it is long."""
     return f'"{cut(text, limit)}"'
+
+
+def folded(text: str) -> str:
+    """Return a text as people take it for the same: without case, widths, or more spaces."""
+    return " ".join(normalize("NFKC", text).casefold().split())

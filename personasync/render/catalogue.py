@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from personasync.model.diagnostics import Place
 from personasync.model.errors import ConfigurationError
-from personasync.model.spelling import counted
+from personasync.model.spelling import counted, folded
 from personasync.render.layout import Style, display_width, pad, paint, shorten
 from personasync.render.markdown import code, table_row
 from personasync.render.safe import json_text, page, printable
@@ -48,8 +48,8 @@ class Card:
 
     def has(self, words: Iterable[str]) -> bool:
         """Whether all of the words are found in what people know a persona by."""
-        text = "\n".join((self.key, self.name, self.description, self.style)).casefold()
-        return all(word.casefold() in text for word in words)
+        text = folded("\n".join((self.key, self.name, self.description, self.style)))
+        return all(folded(word) in text for word in words)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,25 +46,46 @@ class Shown:
     shell: Shell = HERE
 
 
-def render_list_text(entries: Sequence[Entry], color: bool = False) -> str:
-    """Return a row an entry: key, status, ID, audio."""
+def render_list_text(
+    entries: Sequence[Entry], color: bool = False, width: int | None = None
+) -> str:
+    """Return a row an entry: key, status, ID, audio.
+
+    Where they are wider than ``width``, IDs and audios have lines of their own.
+    """
     if not entries:
         return "No entries.\n"
     rows = [
-        (printable(entry.key), entry.status.value, printable(", ".join(entry.ids) or "-"))
+        (
+            printable(entry.key),
+            entry.status.value,
+            printable(", ".join(entry.ids) or "-"),
+            printable(entry.audio_id),
+        )
         for entry in entries
     ]
-    widths = [max(display_width(row[column]) for row in rows) for column in range(3)]
-    return page(_row(row, widths, entry, color) for row, entry in zip(rows, entries, strict=True))
+    widths = [max(map(display_width, column)) for column in zip(*rows, strict=True)]
+    apart = width is not None and sum(widths) + 6 > width
+    return page(
+        line
+        for row, entry in zip(rows, entries, strict=True)
+        for line in _row(row, widths, _STYLES.get(entry.status, Style.PLAIN), color, apart)
+    )
 
 
-def _row(row: tuple[str, str, str], widths: Sequence[int], entry: Entry, color: bool) -> str:
-    key, status, persona_id = (pad(cell, width) for cell, width in zip(row, widths, strict=True))
-    status = paint(status, _STYLES.get(entry.status, Style.PLAIN), color)
-    return f"{key}  {status}  {persona_id}  {printable(entry.audio_id)}"
+def _row(
+    row: Sequence[str], widths: Sequence[int], style: Style, color: bool, apart: bool
+) -> Sequence[str]:
+    key, status, persona_id, audio_id = map(pad, row, widths)
+    named = f"{key}  {paint(status, style, color)}"
+    if apart:
+        return named, f"    {persona_id.rstrip()}", f"    {audio_id.rstrip()}"
+    return (f"{named}  {persona_id}  {audio_id.rstrip()}",)
 
 
-def render_list_json(entries: Sequence[Entry], _color: bool = False) -> str:
+def render_list_json(
+    entries: Sequence[Entry], _color: bool = False, _width: int | None = None
+) -> str:
     """Return a JSON array of entries, each as the state has it."""
     return json_text([entry_to_json(entry) for entry in entries], indent=2) + "\n"
 
@@ -184,7 +205,7 @@ def yaml_lines(value: Mapping[str, object]) -> list[str]:
     return [printable(line).replace("##", "#\\x23") for line in lines]
 
 
-LIST_FORMATS: Final[Mapping[str, Callable[[Sequence[Entry], bool], str]]] = {
+LIST_FORMATS: Final[Mapping[str, Callable[[Sequence[Entry], bool, int | None], str]]] = {
     "text": render_list_text,
     "json": render_list_json,
 }

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
-from unicodedata import normalize
 
 from personasync.model.errors import PersonasyncError
 from personasync.model.persona import Manifest
+from personasync.model.spelling import folded
 from personasync.state.edits import check_id, objections, recorded
 from personasync.state.entry import Entry
 from personasync.state.find import Record, by_key, find, records
@@ -73,7 +73,7 @@ class _Personas:
             request = request or (record.entry.request if record.entry else None)
             if request is not None:
                 self._names.setdefault(request.name, []).append(record)
-                self._folded_names.setdefault(_folded(request.name), []).append(record)
+                self._folded_names.setdefault(folded(request.name), []).append(record)
 
     def of(self, row: Row) -> Record:
         if row.audio_id is not None:
@@ -93,7 +93,7 @@ class _Personas:
 
     def _named(self, name: str) -> list[Record]:
         """Return whose name it is to the letter; else who has it but for case and spaces."""
-        return self._names.get(name) or self._folded_names.get(_folded(name)) or []
+        return self._names.get(name) or self._folded_names.get(folded(name)) or []
 
     def doubts(self, row: Row, record: Record) -> Iterator[str]:
         """Yield what in a row speaks for another persona than the one that was found by it."""
@@ -113,10 +113,6 @@ class _Personas:
         if row.entry is None or row.audio_id is None:
             raise PersonasyncError(f"no persona has the audioId {row.audio_id!r}")
         return Record(row.entry.key, row.audio_id, None, row.entry)
-
-
-def _folded(name: str) -> str:
-    return " ".join(normalize("NFKC", name).casefold().split())
 
 
 def _check_once(chosen: dict[str, tuple[Row, Record]], row: Row, record: Record) -> None:

@@ -176,6 +176,18 @@ def test_an_account_fits_too(tool: Tool, width: int) -> None:
     assert "Apply incomplete: 3 created, 1 failed" in shown
 
 
+@pytest.mark.parametrize("width", [40, 80, 100])
+@pytest.mark.parametrize("command", [["list"], ["state", "list"]], ids=" ".join)
+def test_no_id_is_broken_or_cut(tool: Tool, width: int, command: list[str]) -> None:
+    audio_id = "e231c2d4-58b6-4b6d-9a0c-1f2e8cadc7dc"
+    tool.write("personas.yaml", manifest_text(range(1)).replace("audio-000", audio_id))
+    tool("import", "p-000", "c0ffee" * 5)
+    _code, shown = Terminal(tool, *command, "--no-color", width=width).ended()
+    assert [line for line in shown.splitlines() if cells(line) > width] == []
+    assert f" {'c0ffee' * 5}" in shown
+    assert "\n" not in tool("state", "list").stdout.rstrip("\n"), "a script reads an entry a line"
+
+
 def test_help_fits_a_narrow_terminal(tool: Tool) -> None:
     _code, shown = Terminal(tool, "apply", "--help", width=60).ended()
     examples = shown.index("Examples:")

@@ -114,6 +114,9 @@ def test_it_is_searched_as_one_types_and_filtered(page: Any) -> None:
     assert shown(page) == ["neon-siren"]
     assert page.find_element(By.ID, "count").text == f"1 of {len(CARDS)}"
     search.send_keys(Keys.ESCAPE)
+    search.send_keys("ｎｅｏｎ")
+    assert shown(page) == ["neon-siren"]
+    search.send_keys(Keys.ESCAPE)
     status = Select(page.find_element(By.ID, "status"))
     status.select_by_visible_text("pending")
     assert shown(page) == ["night"]

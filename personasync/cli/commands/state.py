@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from personasync.cli.commands.state_places import (
     verify_command,
 )
 from personasync.cli.completion import complete_key, complete_recorded_key
-from personasync.cli.console import Console
+from personasync.cli.console import Console, is_terminal
 from personasync.cli.group import Group
 from personasync.cli.manifests import read_manifest
 from personasync.cli.options import api_options, format_option, lock_option, option, shared_options
@@ -97,7 +98,8 @@ def list_command(
     chosen = [record for record in known if _chosen(record, keys)]
     entries = [each.entry for each in chosen if each.entry and each.entry.status in wanted]
     console = workspace.console
-    console.result(LIST_FORMATS[output_format](entries, console.result_color))
+    width = console.width if is_terminal(sys.stdout) else None  # a script reads an entry a line
+    console.result(LIST_FORMATS[output_format](entries, console.result_color, width))
     hidden = 0 if status else len(chosen) - len(entries)
     if hidden:
         show = command_line(

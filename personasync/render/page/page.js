@@ -2,10 +2,11 @@
 (() => {
   const one = (id) => document.getElementById(id);
   const rows = [...document.querySelectorAll("li")];
-  const texts = rows.map((row) => row.dataset.search.toLowerCase());
+  const folded = (text) => text.normalize("NFKC").toLowerCase();
+  const texts = rows.map((row) => folded(row.dataset.search));
   const [search, style, status] = ["search", "style", "status"].map(one);
   const choose = () => {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = folded(search.value).split(/\s+/).filter(Boolean);
     let shown = 0;
     rows.forEach((row, at) => {
       const fits = words.every((word) => texts[at].includes(word))

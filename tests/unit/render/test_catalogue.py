@@ -67,7 +67,10 @@ def test_json_says_all_that_is_known() -> None:
 
 @pytest.mark.parametrize(
     ("words", "found"),
-    [("neon", 1), ("BRIGHT pop", 1), ("pop techno", 0), ("歌姫", 1), ("o", 2), ("", 2)],
+    [
+        *(("neon", 1), ("BRIGHT pop", 1), ("pop techno", 0), ("歌姫", 1), ("o", 2), ("", 2)),
+        ("ｎｅｏｎ", 1),
+    ],
 )
 def test_all_words_must_be_found(words: str, found: int) -> None:
     assert sum(card.has(words.split()) for card in CARDS) == found

@@ -38,23 +38,29 @@ def text(entry: Entry, **more: object) -> str:
 
 
 def test_a_list_aligns_whatever_the_script() -> None:
-    assert LIST_FORMATS["text"]([CREATED, PENDING], False) == (
+    assert LIST_FORMATS["text"]([CREATED, PENDING], False, None) == (
         "neon  created  id-1  audio-1\n夜    pending  -     audio-2\n"
     )
-    assert LIST_FORMATS["text"]([], False) == "No entries.\n"
+    assert LIST_FORMATS["text"]([], False, None) == "No entries.\n"
+
+
+def test_a_list_that_is_too_wide_gives_each_id_its_line() -> None:
+    apart = "neon  created\n    id-1\n    audio-1\n夜    pending\n    -\n    audio-2\n"
+    assert LIST_FORMATS["text"]([CREATED, PENDING], False, 27) == apart
+    assert LIST_FORMATS["text"]([CREATED, PENDING], False, 28).count("\n") == 2
 
 
 def test_colour_adds_nothing_but_colour() -> None:
     forgotten = Entry("audio-3", "old", Status.FORGOTTEN, "id-3")
-    colored = LIST_FORMATS["text"]([CREATED, PENDING, forgotten], True)
+    colored = LIST_FORMATS["text"]([CREATED, PENDING, forgotten], True, None)
     assert "neon  \x1b[32mcreated  \x1b[0m  id-1" in colored
     assert re.sub(r"\x1b\[\d*m", "", colored) == LIST_FORMATS["text"](
-        [CREATED, PENDING, forgotten], False
+        [CREATED, PENDING, forgotten], False, None
     )
 
 
 def test_json_is_what_the_state_has() -> None:
-    assert json.loads(LIST_FORMATS["json"]([CREATED, PENDING], True)) == [
+    assert json.loads(LIST_FORMATS["json"]([CREATED, PENDING], True, None)) == [
         entry_to_json(CREATED),
         entry_to_json(PENDING),
     ]
@@ -180,8 +186,8 @@ def test_nothing_steers_a_terminal_or_a_log() -> None:
         at=nasty,
     )
     for shown in (
-        LIST_FORMATS["text"]([entry], False),
-        LIST_FORMATS["json"]([entry], False),
+        LIST_FORMATS["text"]([entry], False, None),
+        LIST_FORMATS["json"]([entry], False, None),
         *(render(Shown(entry, (entry, entry))) for render in SHOW_FORMATS.values()),
     ):
         assert not re.search(r"^\s*::|##\[", shown, re.M)
