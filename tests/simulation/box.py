@@ -33,6 +33,7 @@ import personasync.state.segment_reader
 import personasync.state.segment_writer
 import personasync.state.shared
 import tests.simulation.service
+from personasync.engine.messages import Answer
 from tests.simulation.disk import ROOT, Disk, Files, Node
 from tests.simulation.kernel import Kernel, Process
 from tests.simulation.threads import queue_of, threading_of
@@ -66,6 +67,8 @@ class Box:
         self.mailboxes: dict[Process, list[int]] = {}
         self.decided: dict[tuple[Process, str], float] = {}
         """When a process last decided that an audio is asked."""
+        self.on_decision: Callable[[Process, str], None] = lambda _process, _audio: None
+        self.on_hearing: Callable[[Process, str, Any], None] = lambda _process, _audio, _what: None
         self._wakers: dict[Process, Callable[[], None]] = {}
 
     def signal(self, process: Process, number: int) -> None:
@@ -104,6 +107,7 @@ class Box:
         yield run.Mailbox, "now", staticmethod(clocks.monotonic)
         yield run, "signals", self._signals
         yield run.Workers, "ask", self._asking()
+        yield run.Mailbox, "receive", self._receiving()
         yield personasync.state.segment_writer, "_SNAPSHOT_SEGMENTS", 3  # days here are short
         yield run, "_LOOK_SECONDS", 600.0  # here no signal is overheard
         yield personasync.model.clock, "datetime", self._wall_clock()
@@ -118,9 +122,22 @@ class Box:
 
         def asking(workers: Any, request: Any) -> None:
             self.decided[(self.kernel.process, request.audio_id)] = self.kernel.now
+            self.on_decision(self.kernel.process, request.audio_id)
             ask(workers, request)
 
         return asking
+
+    def _receiving(self) -> Callable[..., Any]:
+        receive = personasync.engine.run.Mailbox.receive
+
+        def receiving(mailbox: Any, until: float) -> Any:
+            messages = receive(mailbox, until)
+            for message in messages:
+                if isinstance(message, Answer):
+                    self.on_hearing(self.kernel.process, message.audio_id, message.outcome)
+            return messages
+
+        return receiving
 
     def _machine(self) -> Machine:
         return self.machines[self.kernel.process.machine]

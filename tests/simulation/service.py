@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from personasync.api.classify import classify
 from personasync.model.outcome import NotSent, Outcome, Unclear
@@ -13,6 +14,18 @@ from tests.simulation.kernel import Kernel, Process
 from tests.simulation.threads import Waiters
 
 READ_TIMEOUT = 90.0
+
+
+OUTAGES: Final = ("unreachable", "silent", "busy", "gone", "throttled")
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A while in which every request meets the same, and makes nothing."""
+
+    kind: str
+    begins: float
+    ends: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +42,7 @@ class Weather:
     cut: float = 0.0
     refusing: float = 0.0
     """The share of audios that the API refuses, always."""
+    outage: Outage | None = None
 
 
 @dataclass(slots=True)
@@ -38,6 +52,10 @@ class Service:
     kernel: Kernel
     weather: Weather
     made: dict[str, str] = field(default_factory=dict)
+    makers: dict[str, Process] = field(default_factory=dict)
+    """Whose request it was."""
+    under_way: dict[str, list[Process]] = field(default_factory=dict)
+    """Who waits for an answer, by audio."""
     asked: dict[Process, list[float]] = field(default_factory=dict)
     delivered: dict[str, Process] = field(default_factory=dict)
     """Each ID whose answer a run had in its hands, whole."""
@@ -48,7 +66,7 @@ class Service:
     on_send: Callable[[Process, str], None] = lambda _process, _audio: None
     on_arrival: Callable[[Process], None] = lambda _process: None
 
-    def answer(self, request: PersonaRequest) -> tuple[int, bytes]:
+    def answer(self, process: Process, request: PersonaRequest) -> tuple[int, bytes]:
         """Handle a request that has arrived: an HTTP status and a body."""
         audio = request.audio_id
         weather, chance = self.weather_now(), self.kernel.chance
@@ -64,7 +82,7 @@ class Service:
                 return 200, _body(200, "success", again)
             known = again if weather.repeat == "conflict with ID" else None
             return 409, _body(409, "a persona exists already", known)
-        self.made[audio] = f"persona-{len(self.made)}-of-{audio}"
+        self.made[audio], self.makers[audio] = f"persona-{len(self.made)}-of-{audio}", process
         self.kernel.say(f"the API makes {self.made[audio]}")
         return 200, _body(200, "success", {"personaId": self.made[audio], "name": request.name})
 
@@ -75,6 +93,11 @@ class Service:
     def weather_now(self) -> Weather:
         """Return what may go wrong at this moment."""
         return Weather(self.weather.repeat) if self.kernel.calm else self.weather
+
+    def outage_now(self) -> str | None:
+        """Return what every request meets at this moment, if it is that bad."""
+        outage = self.weather_now().outage
+        return outage.kind if outage and outage.begins <= self.kernel.now < outage.ends else None
 
 
 class SimulatedClient:
@@ -91,11 +114,22 @@ class SimulatedClient:
     def create(self, request: PersonaRequest) -> Outcome:
         """Ask once."""
         kernel, process, audio = self._kernel, self._kernel.process, request.audio_id
-        if kernel.chance.random() < self._service.weather_now().unreachable:
+        chance, service = kernel.chance, self._service
+        unreachable = chance.random() < service.weather_now().unreachable
+        if unreachable or service.outage_now() == "unreachable":
             kernel.step(f"cannot reach the API for {audio}", 0.1)
             return NotSent("the connection was refused")
         kernel.check_alive()  # the code under test may have caught its own end
-        self._service.on_send(process, audio)
+        service.on_send(process, audio)
+        under_way = service.under_way.setdefault(audio, [])
+        under_way.append(process)
+        try:
+            return self._ask(process, request)
+        finally:
+            under_way.remove(process)
+
+    def _ask(self, process: Process, request: PersonaRequest) -> Outcome:
+        kernel, audio = self._kernel, request.audio_id
         arrived: list[tuple[int, bytes] | None] = []
         here = Waiters(kernel)
 
@@ -121,16 +155,20 @@ class SimulatedClient:
     def _journey(self, process: Process, request: PersonaRequest) -> tuple[int, bytes] | None:
         kernel, chance, weather = self._kernel, self._kernel.chance, self._service.weather_now()
         kernel.sleep(chance.uniform(0.01, 0.05))
+        outage = self._service.outage_now()
+        if outage is not None:
+            kernel.sleep(READ_TIMEOUT if outage == "silent" else 0.1)
+            return _OUTAGE_ANSWERS.get(outage)
         if chance.random() < weather.gateway:
-            kernel.start(self._ether, lambda: self._later(request))
+            kernel.start(self._ether, lambda: self._later(process, request))
             kernel.sleep(chance.choice([0.1, 5.0]))
-            return chance.choice([502, 504, 408, 499]), b"<html>the gateway has no answer</html>"
+            return chance.choice([502, 504, 408, 499]), _GATEWAY
         if chance.random() < weather.lost / 2:
             kernel.sleep(chance.choice([0.0, READ_TIMEOUT]))
             return None
         self._service.asked.setdefault(process, []).append(kernel.now)
         self._service.on_arrival(process)
-        status, body = self._service.answer(request)
+        status, body = self._service.answer(process, request)
         slow = chance.random() < weather.slow
         kernel.sleep(chance.uniform(1.0, 90.0) if slow else chance.uniform(0.01, 0.2))
         if chance.random() < weather.lost / 2:
@@ -139,9 +177,9 @@ class SimulatedClient:
             body = body[: chance.randrange(len(body))]
         return status, body
 
-    def _later(self, request: PersonaRequest) -> None:
+    def _later(self, process: Process, request: PersonaRequest) -> None:
         self._kernel.sleep(self._kernel.chance.uniform(0.0, 20.0))
-        self._service.answer(request)
+        self._service.answer(process, request)
 
 
 def _on_the_wire(status: int, body: bytes) -> bytes:
@@ -153,3 +191,11 @@ def _on_the_wire(status: int, body: bytes) -> bytes:
 
 def _body(code: int, message: str, data: dict[str, str] | None = None) -> bytes:
     return json.dumps({"code": code, "msg": message, "data": data}).encode()
+
+
+_GATEWAY: Final = b"<html>the gateway has no answer</html>"
+_OUTAGE_ANSWERS: Final = {
+    "busy": (500, _body(500, "the service is busy")),
+    "gone": (503, _GATEWAY),
+    "throttled": (429, _body(429, "too many requests")),
+}

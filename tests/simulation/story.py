@@ -15,7 +15,6 @@ from personasync.engine.events import Account, Event, EventKind, Result
 from personasync.model.diagnostics import Place
 from personasync.model.errors import PersonasyncError
 from personasync.model.persona import Manifest, Persona, PersonaRequest
-from personasync.model.units import Rate
 from personasync.plan.compute import compute_plan
 from personasync.state.background import SystemClock, beating
 from personasync.state.entry import Header
@@ -25,16 +24,16 @@ from personasync.state.log import Holder, StateLog
 from personasync.state.postgres import PostgresLog
 from personasync.state.segments import SegmentLog, begin
 from personasync.state.shared import SharedLog
+from tests.simulation.asking import RATE, RETRY_FOR, Asking
 from tests.simulation.box import Box, Machine
 from tests.simulation.kernel import Kernel, Process, Task
 from tests.simulation.rows import SimulatedDatabase, Tables
-from tests.simulation.service import Service, SimulatedClient, Weather
+from tests.simulation.service import OUTAGES, Outage, Service, SimulatedClient, Weather
 from tests.simulation.store import SimulatedBucket, Store
 
 API: Final = "https://api.example"
 PLACE: Final = "s3://bucket/personas"
 DATABASE: Final = shared_location("postgresql://database.example/personas")
-RATE: Final = Rate(4, 10.0)
 _TIME_TO_WRITE: Final = 0.05
 """Seconds that a rescue file takes on a disk that is well."""
 LOCK_TIMEOUTS: Final = (0.0, 5.0, 90.0, 90.0)
@@ -42,7 +41,7 @@ LOCK_TIMEOUTS: Final = (0.0, 5.0, 90.0, 90.0)
 
 TROUBLES: Final = (
     *("kills", "stops", "signals", "store", "network", "service", "disk", "people", "clocks"),
-    *("power", "locks"),
+    *("power", "outage"),
 )
 KINDS: Final = ("file", "objects", "rows")
 """A file, an object store, PostgreSQL."""
@@ -123,8 +122,17 @@ class _Play:
             Tables(self.kernel, trouble) if story.kind == "rows" else Store(trouble)
         )
         self.service = Service(self.kernel, self._weather())
+        self.disturbed: set[Process] = set()
+        self.asking = Asking(
+            self.kernel,
+            self.service,
+            disturbed=self.disturbed,
+            holds_are_sure=story.kind == "file" or "store" not in story.troubles,
+            broken=self._break,
+        )
         self.service.on_send = self._asks
-        self.service.on_arrival = self._arrives
+        self.service.on_arrival = self.asking.arrives
+        self.box.on_decision, self.box.on_hearing = self.asking.decides, self.asking.hears
         self.runs: dict[Process, str] = {}
         self.began: dict[Process, float] = {}
         self.shown: set[str] = set()
@@ -136,8 +144,6 @@ class _Play:
         """Audios of which somebody took every word out of a state."""
         self.ended: list[tuple[Process, int, Account | None]] = []
         self.exits: dict[Process, float] = {}
-        self.disturbed: set[Process] = set()
-        self.in_flight: set[tuple[Process, str]] = set()
         self.kernel.meddle = self._meddle
 
     def _weather(self) -> Weather:
@@ -152,7 +158,13 @@ class _Play:
             throttled=0.1 * service,
             broken=0.1 * service,
             refusing=0.2 * service,
+            outage=self._outage() if "outage" in self.story.troubles else None,
         )
+
+    def _outage(self) -> Outage:
+        chance = self.kernel.chance
+        begins = chance.choice([0.0, 1.0, 30.0])
+        return Outage(chance.choice(OUTAGES), begins, begins + chance.choice([20.0, 100.0, 1000.0]))
 
     # The cast.
 
@@ -276,7 +288,10 @@ class _Play:
                 log=log,
                 api=SimulatedClient(self.service, self.ether),
                 options=ApplyOptions(
-                    parallelism=self.kernel.chance.randint(1, 4), rate=RATE, handle_signals=True
+                    parallelism=self.kernel.chance.randint(1, 4),
+                    rate=RATE,
+                    retry_for=RETRY_FOR,
+                    handle_signals=True,
                 ),
                 listener=lambda event: self._hear(process, event),
             )
@@ -422,16 +437,9 @@ class _Play:
         if self.kernel.broken:
             raise BrokenRuleError(self.kernel.broken)
 
-    def _arrives(self, process: Process) -> None:
-        """A request has arrived at the API."""
-        if process in self.disturbed:
-            return  # it stood still between its look at the rate and the request
-        since = self.kernel.now - RATE.seconds
-        if sum(when > since for when in self.service.asked[process]) > RATE.count:
-            self._break(f"{process} asks faster than the rate")
-
     def _asks(self, process: Process, audio: str) -> None:
         """A request leaves."""
+        self.asking.leaves(process, audio)
         texts = self._durable(process.machine)
         run = self.runs.get(process, "no run")
         if not any(_pending(text, audio, run) for text in texts):

@@ -16,7 +16,7 @@ from unittest import mock
 from personasync.engine import conductor
 from personasync.engine.attempt import Attempt
 from personasync.engine.conductor import Conductor
-from personasync.engine.schedule import Schedule, Window
+from personasync.engine.schedule import RetryBudget, Schedule, Window
 from personasync.model.outcome import Conflict, Created, NotSent, Outcome, Unclear
 from personasync.state import hold, lease, postgres, postgres_rows, shared
 from personasync.state.appender import Appender
@@ -269,6 +269,34 @@ def the_id_of_a_conflict_is_dropped(stack: ExitStack) -> None:
 
     _instead(stack, Attempt, "heard", lambda self, outcome: heard(self, without(outcome)))
     _instead(stack, Attempt, "settle", lambda self, outcome, at: settle(self, without(outcome), at))
+
+
+def a_409_that_resets_the_patience(stack: ExitStack) -> None:
+    """It is taken for an answer like any other, also where it says that one was lost."""
+    after_answer = conductor.after_answer
+
+    def goes_on(outcome: Outcome, attempt: Attempt, **options: bool) -> Any:
+        return None if isinstance(outcome, Conflict) else after_answer(outcome, attempt, **options)
+
+    _instead(stack, conductor, "after_answer", goes_on)
+
+
+def patience_begins_anew_with_every_answer(stack: ExitStack) -> None:
+    heard, wait = RetryBudget.heard, RetryBudget.wait
+
+    def usable(self: Any, outcome: Outcome, now: float) -> None:
+        heard(self, outcome, now)
+        self._trouble_since = now
+
+    def anew(self: Any, outcome: Outcome, *, now: float, **options: Any) -> float | None:
+        return wait(self, outcome, now=now, **{**options, "since": now})
+
+    _instead(stack, RetryBudget, "heard", usable)
+    _instead(stack, RetryBudget, "wait", anew)
+
+
+def nobody_gives_up_on_a_dead_api(stack: ExitStack) -> None:
+    _instead(stack, RetryBudget, "gave_up", lambda _self, _outcome: False)
 
 
 def answers_are_not_kept(stack: ExitStack) -> None:
