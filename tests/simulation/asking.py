@@ -15,16 +15,17 @@ RATE = Rate(4, 10.0)
 RETRY_FOR = 60.0
 _SLACK = 45.0
 """Seconds by which a request may leave later than it was decided on: the rate, a slow-down."""
-_LAST_ASKED = 3
-"""How many personas a run may try once more each, after its budget, before it gives up."""
+_GIVEN_UP = 2
+"""So many may be given up on before a run ends, and each gives its place to another."""
 
 
 @dataclass(slots=True)
 class _Run:
     asked: set[str] = field(default_factory=set)
     trouble_since: float | None = None
-    beyond: int = 0
-    """Requests after the budget was spent."""
+    begun: int = 0
+    """Personas that were begun with since the last usable answer."""
+    places: int = 0
     loses: str | None = None
     """Whose answer was lost, as the API has told it."""
 
@@ -49,6 +50,10 @@ class Asking:
         self._break = broken
         self._runs: dict[Process, _Run] = {}
 
+    def begins(self, process: Process, places: int) -> None:
+        """Take note of how many requests a run has under way at a time."""
+        self._run(process).places = places
+
     def asked(self, process: Process) -> set[str]:
         """Return the audios that a run has asked for."""
         return self._run(process).asked
@@ -59,10 +64,13 @@ class Asking:
         if run.loses:
             self._break(f"{process} asks for {audio}, though the answer for {run.loses} was lost")
         since = run.trouble_since
-        if since is not None and now > since + RETRY_FOR + _SLACK and not self._is_off(process):
-            run.beyond += 1
-            if audio in run.asked or run.beyond > _LAST_ASKED:
+        if audio in run.asked:
+            if since and now > since + RETRY_FOR + _SLACK and not self._is_off(process):
                 self._break(f"{process} asks for {audio} after {now - since:.0f} s of no answer")
+        else:
+            run.begun += 1
+            if run.begun > run.places + _GIVEN_UP:
+                self._break(f"{process} asks for {audio}, though nobody gets an answer")
         run.asked.add(audio)
 
     def leaves(self, process: Process, audio: str) -> None:
@@ -87,7 +95,7 @@ class Asking:
         if outcome is not None and worth_a_retry(outcome):
             run.trouble_since = run.trouble_since or self._kernel.now
         else:
-            run.trouble_since = None
+            run.trouble_since, run.begun = None, 0
         if isinstance(outcome, Conflict) and self._service.makers.get(audio) is process:
             run.loses = audio
 

@@ -69,9 +69,9 @@ class Story:
         chance = Kernel(seed).chance
         return cls(
             seed,
-            personas=chance.randint(1, 4),
-            machines=chance.choice([1, 1, 1, 2, 2, 3]),
-            applies=chance.choice([1, 1, 2, 3]),
+            personas=chance.choice([1, 1, 1, 2, 2, 3, 6]),
+            machines=chance.choice([1, 1, 1, 1, 2, 2, 3]),
+            applies=chance.choice([1, 1, 1, 2, 3]),
             kind=chance.choice(KINDS),
             troubles=tuple(t for t in TROUBLES if chance.random() < 0.5),
             repeat=chance.choice(["conflict", "conflict", "same", "conflict with ID"]),
@@ -281,14 +281,15 @@ class _Play:
             LOCK_TIMEOUTS[-1] if self.kernel.calm else self.kernel.chance.choice(LOCK_TIMEOUTS)
         )
         with log.lock(timeout=patience):
-            self.began[process] = self.kernel.now
+            self.began[process], places = self.kernel.now, self.kernel.chance.randint(1, 4)
+            self.asking.begins(process, places)
             plan = compute_plan(self.manifest, log.read().fold())
             account = apply(
                 plan,
                 log=log,
                 api=SimulatedClient(self.service, self.ether),
                 options=ApplyOptions(
-                    parallelism=self.kernel.chance.randint(1, 4),
+                    parallelism=places,
                     rate=RATE,
                     retry_for=RETRY_FOR,
                     handle_signals=True,
