@@ -17,6 +17,7 @@ from personasync.engine import conductor
 from personasync.engine.attempt import Attempt
 from personasync.engine.conductor import Conductor
 from personasync.engine.schedule import RetryBudget, Schedule, Window
+from personasync.engine.stopping import after_answer
 from personasync.model.outcome import Conflict, Created, NotSent, Outcome, Unclear
 from personasync.state import hold, lease, postgres, postgres_rows, shared
 from personasync.state.appender import Appender
@@ -273,7 +274,6 @@ def the_id_of_a_conflict_is_dropped(stack: ExitStack) -> None:
 
 def a_409_that_resets_the_patience(stack: ExitStack) -> None:
     """It is taken for an answer like any other, also where it says that one was lost."""
-    after_answer = conductor.after_answer
 
     def goes_on(outcome: Outcome, attempt: Attempt, **options: bool) -> Any:
         return None if isinstance(outcome, Conflict) else after_answer(outcome, attempt, **options)
