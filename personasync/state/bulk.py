@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from personasync.model.errors import PersonasyncError
 from personasync.model.persona import Manifest
 from personasync.model.spelling import folded
 from personasync.state.edits import check_id, objections, recorded
-from personasync.state.entry import Entry
+from personasync.state.entry import Entry, Status
 from personasync.state.find import Record, by_key, find, records
 from personasync.state.fold import State
 from personasync.state.lists import Row
@@ -38,16 +38,17 @@ def adopt(rows: Sequence[Row], manifest: Manifest, state: State) -> Adoption:
     """Work out what records every ID of a list, and what speaks against that."""
     persons = _Personas(manifest, state)
     wrong: list[str] = []
-    chosen: dict[str, tuple[Row, Record]] = {}
+    chosen: dict[tuple[str, str | None], tuple[Row, Record]] = {}
     for row in rows:
+        # A table says one ID of an audio; a state may know several, and none is to be lost.
+        several = row.persona_id if row.entry is not None else None
         try:
             record = persons.of(row)
             check_id(row.persona_id, record)
-            _check_once(chosen, row, record)
+            before = chosen.setdefault((record.audio_id, several), (row, record))[0]
+            _check_once(before, row, record)
         except PersonasyncError as error:
             wrong.append(f"{row.where}: {error}")
-        else:
-            chosen.setdefault(record.audio_id, (row, record))
     wrong += _shared_ids(row for row, _record in chosen.values())
     new = [pair for pair in chosen.values() if not _is_known(*pair)]
     against = [
@@ -55,7 +56,7 @@ def adopt(rows: Sequence[Row], manifest: Manifest, state: State) -> Adoption:
         for row, record in new
         for doubt in (*persons.doubts(row, record), *_objections(row, record, manifest, state))
     ]
-    entries = tuple(recorded(record, row.persona_id) for row, record in new)
+    entries = tuple(_adopted(row, record) for row, record in new)
     return Adoption(entries, len(chosen) - len(new), tuple(wrong), tuple(against))
 
 
@@ -115,12 +116,19 @@ class _Personas:
         return Record(row.entry.key, row.audio_id, None, row.entry)
 
 
-def _check_once(chosen: dict[str, tuple[Row, Record]], row: Row, record: Record) -> None:
-    before = chosen.get(record.audio_id)
-    if before is not None and before[0].persona_id != row.persona_id:
+def _check_once(before: Row, row: Row, record: Record) -> None:
+    if before.persona_id != row.persona_id:
         raise PersonasyncError(
-            f"{record.key!r} has another ID, {before[0].persona_id}, in {before[0].where}"
+            f"{record.key!r} has another ID, {before.persona_id}, in {before.where}"
         )
+
+
+def _adopted(row: Row, record: Record) -> Entry:
+    """Return what records a row; what an old state had dropped from view does not come back."""
+    entry = recorded(record, row.persona_id)
+    hidden = row.entry is not None and row.entry.status is Status.FORGOTTEN
+    known = record.persona is not None or record.entry is not row.entry
+    return replace(entry, status=Status.FORGOTTEN) if hidden and not known else entry
 
 
 def _shared_ids(rows: Iterable[Row]) -> Iterator[str]:
@@ -132,7 +140,10 @@ def _shared_ids(rows: Iterable[Row]) -> Iterator[str]:
 
 
 def _is_known(row: Row, record: Record) -> bool:
-    return record.entry is not row.entry and record.persona_id == row.persona_id
+    if row.entry is None:
+        return record.persona_id == row.persona_id
+    known = record.entry if record.entry is not row.entry else None
+    return known is not None and row.persona_id in known.ids
 
 
 def _objections(row: Row, record: Record, manifest: Manifest, state: State) -> Iterator[str]:

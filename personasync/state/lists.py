@@ -18,6 +18,7 @@ from typing import Final
 
 from personasync.model.cells import read_cell
 from personasync.model.errors import PersonasyncError
+from personasync.model.spelling import joined
 from personasync.state.entry import Entry, Header
 from personasync.state.fold import fold, lines_of
 from personasync.state.parse import parse_log
@@ -99,14 +100,20 @@ def _is_state(text: str) -> bool:
 
 def _old_state(data: bytes, name: str) -> IdList:
     parsed = parse_log(data, name)
-    known = [line for entry in fold(parsed.entries).values() for line in lines_of(entry)]
+    folded = fold(parsed.entries)
+    known = [line for entry in folded.values() for line in lines_of(entry)]
     rows = [
         Row(f"audio {line.audio_id}", line.persona_id, line.key, line.audio_id, entry=line)
         for line in known
         if line.persona_id
     ]
-    notes = tuple(f"line {each.number} of {name}: {each.words}" for each in parsed.damage)
-    return IdList(tuple(rows), len(known) - len(rows), parsed.current, notes)
+    notes = [f"line {each.number} of {name}: {each.words}" for each in parsed.damage]
+    notes += [
+        f"{entry.key!r} has {len(entry.ids)} IDs in {name}, {joined(entry.ids)}"
+        for entry in folded.values()
+        if entry.rivals
+    ]
+    return IdList(tuple(rows), len(known) - len(rows), parsed.current, tuple(notes))
 
 
 def _json_rows(text: str) -> list[tuple[str, dict[str, str]]]:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from personasync.model.contract import DEFAULT_BASE_URL
 from personasync.model.persona import PersonaRequest
 from personasync.state import Entry, FileStateLog, Origin, Status
 from tests.helpers.support import Ended
@@ -193,6 +194,27 @@ def test_an_old_state_brings_what_nothing_else_knows(cli: Cli) -> None:
         1,
         "Error: old holds IDs of https://a.example, but the state is of https://b.example",
     )
+
+
+def test_an_old_state_loses_no_id_and_shows_nothing_that_was_hidden(cli: Cli) -> None:
+    cli.record(
+        Entry("audio-000", "p-000", Status.CREATED, "one"),
+        Entry("audio-000", "p-000", Status.CREATED, "two"),
+        Entry("audio-8", "hidden", Status.FORGOTTEN, "id-8"),
+        name="old",
+        api=DEFAULT_BASE_URL,
+    )
+    cli.manifest(1)
+    ended = cli("import", "--from", "old")
+    assert (ended.code, ended.stdout) == (
+        0,
+        "p-000: imported one\np-000: imported two\nhidden: imported id-8\n",
+    )
+    assert ended.stderr.startswith("Note: 'p-000' has 2 IDs in old, one and two\n")
+    plan = cli("plan").stdout
+    assert "personasync import p-000 two --force" in plan
+    assert "hidden" not in plan
+    assert cli("import", "--from", "old").stderr.endswith("Imported 0 IDs; 3 recorded already.\n")
 
 
 @pytest.mark.parametrize("args", [["--from", "x", "p-000"], ["p-000"], []])
