@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from personasync.model.errors import ConfigurationError
-from personasync.model.hosts import is_loopback
+from personasync.model.hosts import ONLY_HERE, is_loopback
 from personasync.model.spelling import cut
 from personasync.model.steps import NextStep, Option
 
@@ -45,7 +45,7 @@ def parse_base_url(text: str) -> str:
     if parts.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(
             f"refusing plain http to {host}: the API key would travel unencrypted",
-            hint="use https; http is for this machine only (127.0.0.1, localhost, [::1])",
+            hint=ONLY_HERE,
         )
     name = f"[{host}]" if ":" in host else host
     place = name if port in (None, _DEFAULT_PORTS[parts.scheme]) else f"{name}:{port}"

@@ -103,7 +103,6 @@ def classify(
     retry_after = wait_asked_for(reading, now)
     code = code_of(reading)
     message = redact(message_of(reading.answer))[:_MESSAGE_LIMIT]
-    said = f"the API answered {code}" + (f": {message}" if message else "")
     status = reading.status
     if status is not None and 300 <= status < 400:
         return _redirected(reading, status, kept(), retry_after, redact)
@@ -118,7 +117,7 @@ def classify(
         return unclear(trouble or "the answer's code cannot be one")
     if code == contract.SUCCESS:
         return unclear(_why_no_success(reading.answer))
-    return _refused(reading, code, message, unclear(said), redact)
+    return _refused(reading, code, message, unclear(words_of(code, message)), redact)
 
 
 def _refused(
@@ -326,6 +325,11 @@ def message_of(answer: JsonObject | None) -> str:
     """Return what an answer says in words, or an empty text."""
     values = (answer.get(name) for name in ("msg", "message")) if answer else ()
     return next((value for value in values if isinstance(value, str) and value), "")
+
+
+def words_of(code: int | None, message: str) -> str:
+    """Return what an answer said, as a reason."""
+    return f"the API answered {code}" + (f": {message}" if message else "")
 
 
 def _likeness(reading: Reading, code: int, redact: Callable[[str], str]) -> str | None:

@@ -6,8 +6,10 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 import requests
 
@@ -27,6 +29,7 @@ from personasync.model.contract import GENERATE_PATH
 from personasync.model.outcome import NotSent, Outcome, Unclear
 from personasync.model.persona import PersonaRequest
 
+_T = TypeVar("_T")
 _REASON_LIMIT: Final = 200
 _log = logging.getLogger(__name__)
 
@@ -57,7 +60,22 @@ class Line:
         self._timeouts = (connect_timeout, read_timeout)
         self._sessions = threading.local()
 
-    def _send(self, method: str, path: str, body: bytes = b"", about: str = "") -> Exchange:
+    def _ask(
+        self,
+        call: tuple[str, str],
+        read: Callable[[Exchange], _T],
+        *,
+        body: bytes = b"",
+        query: str = "",
+        about: str = "",
+    ) -> _T:
+        """Make one call, by its method and path, and return what ``read`` makes of the exchange."""
+        started = time.monotonic()
+        said = read(self._send(*call, body, query))
+        self._note(*call, about, time.monotonic() - started, said)
+        return said
+
+    def _send(self, method: str, path: str, body: bytes, query: str) -> Exchange:
         """Send one request; what the network does is in the exchange, never raised."""
         exchange = Exchange(body)
         headers = {"Accept": "application/json"}
@@ -66,7 +84,7 @@ class Line:
         try:
             self._session().request(
                 method,
-                self._base_url + path + about,
+                self._base_url + path + query,
                 data=exchange,
                 headers=headers,
                 timeout=self._timeouts,
@@ -105,15 +123,14 @@ class HttpApi(Line):
 
     def create(self, request: PersonaRequest) -> Outcome:
         """Ask once for a persona. What the network and the API do is an outcome, never an error."""
-        started = time.monotonic()
-        body = json.dumps(request.to_json(), allow_nan=False).encode()
-        exchange = self._send("POST", GENERATE_PATH, body)
-        outcome = self._outcome(exchange, (request.audio_id, request.task_id))
-        seconds = time.monotonic() - started
-        self._note("POST", GENERATE_PATH, f"for audio {request.audio_id!r}", seconds, outcome)
-        return outcome
+        return self._ask(
+            ("POST", GENERATE_PATH),
+            partial(self._outcome, (request.audio_id, request.task_id)),
+            body=json.dumps(request.to_json(), allow_nan=False).encode(),
+            about=f"for audio {request.audio_id!r}",
+        )
 
-    def _outcome(self, exchange: Exchange, others: tuple[str, str]) -> Outcome:
+    def _outcome(self, others: tuple[str, str], exchange: Exchange) -> Outcome:
         if not exchange.sent:
             error = exchange.failure or OSError("the request was not sent")
             reason = self._say(error, sent=False)

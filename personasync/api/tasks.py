@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Final, TypeVar
@@ -20,6 +19,7 @@ from personasync.api.classify import (
     read_answer,
     trouble_with,
     wait_asked_for,
+    words_of,
 )
 from personasync.api.client import Line
 from personasync.api.transport import Exchange
@@ -44,23 +44,22 @@ class HttpTasks(Line):
 
     def describe(self, task_id: str) -> TaskAnswer:
         """Ask once what the API knows of a task; never raises for what comes back."""
-        path = contract.RECORD_INFO_PATH
-        started = time.monotonic()
-        exchange = self._send("GET", path, about=f"?taskId={quote(task_id, safe='')}")
-        said = self._read(exchange, partial(_task, task_id))
-        self._note("GET", path, f"for task {task_id!r}", time.monotonic() - started, said)
-        return said
+        return self._ask(
+            ("GET", contract.RECORD_INFO_PATH),
+            partial(self._read, partial(_task, task_id)),
+            query=f"?taskId={quote(task_id, safe='')}",
+            about=f"for task {task_id!r}",
+        )
 
     def credits(self) -> CreditAnswer:
         """Ask once how many credits are left; never raises for what comes back."""
-        started = time.monotonic()
-        exchange = self._send("GET", contract.CREDIT_PATH)
-        said = self._read(exchange, _credits)
-        answer = Unanswered(said.reason) if isinstance(said, NoRecord) else said
-        self._note("GET", contract.CREDIT_PATH, "", time.monotonic() - started, answer)
-        return answer
+        return self._ask(("GET", contract.CREDIT_PATH), self._credits)
 
-    def _read(self, exchange: Exchange, read: Callable[[object], _T]) -> _T | NoRecord | Unanswered:
+    def _credits(self, exchange: Exchange) -> CreditAnswer:
+        said = self._read(_credits, exchange)
+        return Unanswered(said.reason) if isinstance(said, NoRecord) else said
+
+    def _read(self, read: Callable[[object], _T], exchange: Exchange) -> _T | NoRecord | Unanswered:
         failure = None if exchange.failure is None else self._say(exchange.failure)
         if not exchange.received:
             return Unanswered(failure or "the connection was closed before the answer was whole")
@@ -74,7 +73,7 @@ class HttpTasks(Line):
         """Say why there is nothing to read, if there is not."""
         code = code_of(reading)
         message = self._key.redact(message_of(reading.answer))[:_TEXT_LIMIT]
-        said = f"the API answered {code}" + (f": {message}" if message else "")
+        said = words_of(code, message)
         if code == contract.SUCCESS and reading.answer is not None:
             return None
         if code in (404, 422) and reading.answer is not None:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from unicodedata import normalize
 
 from personasync.model.characters import FILLERS, LOOK_ALIKE_LETTERS, UNSEEN
-from personasync.model.contract import PLAIN_ID, is_persona_id, is_placeholder, is_url
+from personasync.model.contract import LONGEST_ID, PLAIN_ID, is_persona_id, is_placeholder, is_url
 from personasync.model.diagnostics import Severity
 from personasync.model.spelling import quoted
 
@@ -30,7 +30,6 @@ _WRONG: Final = re.compile(
     rf"{QUOTES}{DASHES}/\\,;<>{{}}*•…\uff01-\uff5e]"
 )
 _WRONG_IN_PERSONA_ID: Final = re.compile(r"[^!-~]|[<>]|\*\*|://")
-_LONGEST_PERSONA_ID: Final = 256
 _ENDS: Final = ".:#!?&|"
 _AROUND: Final = f"{QUOTES},;{_ENDS}[](){{}}<>*@% "
 _UNUSUAL: Final = re.compile(r"[\[\]()|#!?&^]")
@@ -113,8 +112,8 @@ def _unusual(text: str) -> Trouble | None:
 
 
 def _persona_id_trouble(text: str) -> Trouble | None:
-    if len(text) > _LONGEST_PERSONA_ID:
-        return Trouble("bad-id", f"is longer than {_LONGEST_PERSONA_ID} characters", _COPY)
+    if len(text) > LONGEST_ID:
+        return Trouble("bad-id", f"is longer than {LONGEST_ID} characters", _COPY)
     if (wrong := _WRONG_IN_PERSONA_ID.search(text)) is not None:
         return Trouble("bad-id", f"cannot hold {character_name(wrong[0][0])}", _COPY)
     if text[0] in QUOTES or text[-1] in f"{QUOTES},;":

@@ -11,7 +11,7 @@ from typing import Final
 from personasync.manifest.find import find_files, read_bytes
 from personasync.manifest.reader import MAX_BYTES, read_document
 from personasync.model.contract import DEFAULT_VOCAL_END
-from personasync.model.spelling import cut
+from personasync.model.spelling import cut, one_line
 from personasync.model.tasks import FINISHED, Task, Track, is_too_old
 
 DESCRIPTION: Final = "<genre, mood, instruments and voice of this track>"
@@ -111,8 +111,7 @@ def _free(wanted: str, taken: set[str], mark: str) -> str:
 
 
 def _title(track: Track) -> str:
-    visible = "".join(each if each.isprintable() else " " for each in track.title)
-    plain = " ".join(visible.split()).strip("<>\"'`,; ")
+    plain = " ".join(one_line(track.title).split()).strip("<>\"'`,; ")
     return cut(plain, _LONGEST_NAME) if re.search(r"\w", plain) else f"Track {track.audio_id[:8]}"
 
 

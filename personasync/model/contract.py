@@ -66,7 +66,11 @@ DEFAULT_VOCAL_END: Final = 30
 """Seconds; what the API assumes when ``vocalEnd`` is not sent."""
 
 
-_PERSONA_ID: Final = re.compile(r"[!-~]{1,256}")
+LONGEST_ID: Final = 256
+"""Characters of a persona's ID."""
+
+
+_PERSONA_ID: Final = re.compile(f"[!-~]{{1,{LONGEST_ID}}}")
 
 
 _WORKFLOW_COMMAND: Final = re.compile(r"^::|##\w*\[")
@@ -107,7 +111,6 @@ _PLACEHOLDER: Final = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
-_LONGEST_PLACEHOLDER: Final = 256
 PLAIN_ID: Final = re.compile("[0-9a-f-]*[1-9][0-9a-f-]*")
 """IDs as services make them: hexadecimal digits and dashes, to be told from others at a glance.
 
@@ -129,7 +132,7 @@ def is_placeholder(text: str, *others: str) -> bool:
     """
     if text in others:
         return True
-    if PLAIN_ID.fullmatch(text) or len(text) > _LONGEST_PLACEHOLDER:
+    if PLAIN_ID.fullmatch(text) or len(text) > LONGEST_ID:
         return False
     text = text.strip()
     folded = text.lower()

@@ -16,12 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from personasync.model.contract import is_persona_id, is_placeholder
+from personasync.model.contract import LONGEST_ID, is_persona_id, is_placeholder
 
 SEARCHED_BYTES: Final = 1 << 20
 """Bytes that are searched, and the most that compressed ones are spread out to."""
 
-_LONGEST_ID: Final = 256
 _NAME: Final = rb"(?:(?<![a-z0-9])|existing[_-]?|new[_-]?)persona[ _-]?ids?"
 _IN_JSON: Final = re.compile(
     _NAME
@@ -144,7 +143,7 @@ def _read(match: re.Match[bytes]) -> tuple[str, bool]:
         text, whole = word, whole or word != text
         if not groups["named"] and not (_HAS_DIGIT.search(word) and len(word) >= _SHORTEST_WORD):
             return "", False  # a word like any other
-    return text.strip().strip(_AROUND).strip()[: _LONGEST_ID + 1], whole
+    return text.strip().strip(_AROUND).strip()[: LONGEST_ID + 1], whole
 
 
 def _unquoted(text: str) -> str:

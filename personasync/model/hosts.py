@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Final
+
+ONLY_HERE: Final = "use https; http is for this machine only (127.0.0.1, localhost, [::1])"
+"""What to do about plain http to another machine."""
 
 
 def is_loopback(host: str) -> bool:

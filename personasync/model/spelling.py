@@ -48,6 +48,11 @@ def cut(text: str, limit: int = 40) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def one_line(text: str) -> str:
+    """Return a text with a space in the place of each character that is not shown."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
 def quoted(text: str, limit: int = 40) -> str:
     """Return a text in quotes for a message, cut when it is long."""
     return f'"{cut(text, limit)}"'

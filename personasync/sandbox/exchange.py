@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from personasync.sandbox.faults import Fault
-
-SUCCESS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ import os
 from dataclasses import replace
 from typing import Final, Literal
 
+from personasync.model.contract import SUCCESS
 from personasync.model.persona import PersonaRequest
 from personasync.sandbox.books import Books, MadePersona
 from personasync.sandbox.contract import NO_CREDITS, refusal
 from personasync.sandbox.errors import SandboxError
-from personasync.sandbox.exchange import SUCCESS, Answer
+from personasync.sandbox.exchange import Answer
 
 UNLIMITED_CREDITS: Final = 1_000_000
 """What the credit call answers when the sandbox's credits never run out."""

@@ -15,12 +15,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Final, Self
 
+from personasync.model.contract import SUCCESS
 from personasync.sandbox.body import MAX_LINE, read_body
 from personasync.sandbox.books import Books, MadePersona
 from personasync.sandbox.config import SandboxConfig
 from personasync.sandbox.effects import EFFECTS
 from personasync.sandbox.errors import SandboxError
-from personasync.sandbox.exchange import SUCCESS, Answer, Exchange, Reply, Request, Wire
+from personasync.sandbox.exchange import Answer, Exchange, Reply, Request, Wire
 from personasync.sandbox.service import Service
 
 Log = Callable[[Exchange], None]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from personasync.model.contract import CREDIT_PATH, GENERATE_PATH, RECORD_INFO_PATH
+from personasync.model.contract import CREDIT_PATH, GENERATE_PATH, RECORD_INFO_PATH, SUCCESS
 from personasync.model.persona import PersonaRequest
 from personasync.model.units import Rate
 from personasync.sandbox.books import Books
@@ -25,7 +25,7 @@ from personasync.sandbox.contract import (
     refusal,
 )
 from personasync.sandbox.effects import EFFECTS
-from personasync.sandbox.exchange import SUCCESS, Answer, Reply, Request
+from personasync.sandbox.exchange import Answer, Reply, Request
 from personasync.sandbox.faults import FaultDice
 from personasync.sandbox.maker import PersonaMaker
 from personasync.sandbox.tasks import Tasks

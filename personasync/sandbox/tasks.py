@@ -14,9 +14,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from personasync.model.contract import SUCCESS
 from personasync.model.persona import PersonaRequest
+from personasync.model.tasks import FINISHED
 from personasync.sandbox.contract import NO_SUCH_TASK, refusal
-from personasync.sandbox.exchange import SUCCESS, Answer
+from personasync.sandbox.exchange import Answer
 
 MODELS: Final[Mapping[str, str]] = {
     "V2": "chirp-v2-xxl-alpha",
@@ -58,7 +60,7 @@ class Status(StrEnum):
     @property
     def finished(self) -> bool:
         """Whether all tracks are there; of ``CALLBACK_EXCEPTION`` only the callback failed."""
-        return self in (Status.SUCCESS, Status.CALLBACK_EXCEPTION)
+        return self in FINISHED
 
 
 _ERRORS: Final[Mapping[Status, tuple[int, str]]] = {

@@ -70,11 +70,10 @@ class _Personas:
         self._names: dict[str, list[Record]] = {}
         self._folded_names: dict[str, list[Record]] = {}
         for record in self._known:
-            request = record.persona.request if record.persona else None
-            request = request or (record.entry.request if record.entry else None)
-            if request is not None:
-                self._names.setdefault(request.name, []).append(record)
-                self._folded_names.setdefault(folded(request.name), []).append(record)
+            if record.request is not None:
+                name = record.request.name
+                self._names.setdefault(name, []).append(record)
+                self._folded_names.setdefault(folded(name), []).append(record)
 
     def of(self, row: Row) -> Record:
         if row.audio_id is not None:

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final, NoReturn, TypeVar
 
@@ -58,9 +58,13 @@ def encode_entry(entry: Entry | Moved) -> bytes:
     its ID.
     """
     if isinstance(entry, Moved):
-        fields = {"api": entry.api, "at": entry.at, "run": entry.run}
-        return _encode({name: value for name, value in fields.items() if value is not None})
+        return _encode(_given({"api": entry.api, "at": entry.at, "run": entry.run}))
     return _encode(entry_to_json(entry))
+
+
+def encode_entries(entries: Iterable[Entry | Moved]) -> bytes:
+    """Return entries as the lines of a state."""
+    return b"".join(map(encode_entry, entries))
 
 
 def entry_to_json(entry: Entry) -> dict[str, object]:
@@ -83,8 +87,7 @@ def entry_to_json(entry: Entry) -> dict[str, object]:
         **(_answer_fields(entry.answer) if entry.answer else {}),
         "accepted": entry.accepted.to_json() if entry.accepted else None,
     }
-    known = {name: value for name, value in fields.items() if value is not None}
-    return {**known, **(entry.extra or {})}
+    return {**_given(fields), **(entry.extra or {})}
 
 
 def decode_line(line: bytes) -> Header | Entry | Moved:
@@ -222,7 +225,7 @@ def _answer_fields(answer: KeptAnswer) -> dict[str, object | None]:
     }
     return {
         "answer": answer.body,
-        "answered": {name: value for name, value in about.items() if value is not None} or None,
+        "answered": _given(about) or None,
         "earlierAnswers": [_given(_answer_fields(one)) for one in answer.earlier] or None,
     }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from personasync.model.errors import StaleStateError, StateError
 from personasync.state.beside import refuse_dangling
-from personasync.state.codec import encode_entry, encode_header
+from personasync.state.codec import encode_entries, encode_header
 from personasync.state.entry import Entry, Header, Moved
 from personasync.state.file_writer import FileWriter, new_api, whole, write_error
 from personasync.state.fold import compacted
@@ -74,7 +74,7 @@ class FileStateLog:
 
     def append(self, entries: Sequence[Entry | Moved]) -> None:
         """Append entries with one write and one sync; creates the file when it is missing."""
-        data = b"".join(map(encode_entry, entries))
+        data = encode_entries(entries)
         try:
             self.confirm()
             self._writer.append(data)
@@ -100,7 +100,7 @@ class FileStateLog:
         header = self.header or Header(uuid.uuid4().hex, new_api(self._file))
         where = append_rescue(
             path.with_name(f"{path.name}.rescue"),
-            encode_header(header) + b"".join(map(encode_entry, entries)),
+            encode_header(header) + encode_entries(entries),
         )
         if has_other_names(path):  # beside which nobody would find it
             keep_apart(header, self.location, entries)

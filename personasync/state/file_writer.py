@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from personasync.model.errors import StateError, StateWriteError
 from personasync.state.appender import Appender
 from personasync.state.beside import backup_of, belongs, own_backup_of, read_backup
-from personasync.state.codec import encode_entry, encode_header
+from personasync.state.codec import encode_entries, encode_entry, encode_header
 from personasync.state.durable import (
     CannotReplaceError,
     create_file,
@@ -90,7 +90,7 @@ class FileWriter:
             if reading.header is not None and (rough or (reading.new and parsed.header is None)):
                 _rewrite(self._file, reading, reading.header, self._cover)
             elif reading.new:
-                self.append(b"".join(map(encode_entry, reading.new)))
+                self.append(encode_entries(reading.new))
         except OSError as error:
             raise write_error(self._file, error) from error
         remove_rescue(reading.rescue)
@@ -130,7 +130,7 @@ def _rewrite(
         with file.path.open("ab") as end:
             end.write(b"\n" if reading.parsed.open_end else b"")
             end.write(b"" if reading.parsed.header else encode_header(header))
-            end.write(b"".join(map(encode_entry, reading.new)))
+            end.write(encode_entries(reading.new))
             end.flush()
             sync(end.fileno())
 
@@ -177,4 +177,4 @@ def write_error(file: StateFile, error: OSError) -> StateWriteError:
 def whole(parsed: ParsedLog, header: Header, entries: Sequence[Entry]) -> bytes:
     """Return a file of these entries, with the last word on where the API is."""
     moved = b"" if parsed.moved is None else encode_entry(parsed.moved)
-    return encode_header(header) + moved + b"".join(map(encode_entry, entries))
+    return encode_header(header) + moved + encode_entries(entries)

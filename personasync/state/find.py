@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from personasync.model.errors import PersonasyncError
-from personasync.model.persona import Manifest, Persona
+from personasync.model.persona import Manifest, Persona, PersonaRequest
 from personasync.model.spelling import listed, nearest
 from personasync.model.steps import Command, NextStep, Option
 from personasync.state.entry import Entry, Status
@@ -41,6 +41,12 @@ class Record:
         """The ID, if it is recorded and in view."""
         recorded = self.entry is not None and self.entry.status is Status.CREATED
         return self.entry.persona_id if recorded and self.entry else None
+
+    @property
+    def request(self) -> PersonaRequest | None:
+        """What the manifest asks for, or else what was sent, as far as that is known."""
+        known = self.persona or self.entry
+        return known.request if known else None
 
     @property
     def standing(self) -> Standing:

@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from personasync.model.errors import UsageError
-from personasync.model.hosts import is_loopback
+from personasync.model.hosts import ONLY_HERE, is_loopback
 from personasync.model.spelling import nearest
 from personasync.model.steps import NextStep, Option
 
@@ -179,7 +179,7 @@ def check_http(url: str, what: str) -> None:
     if parts.scheme == "http" and not is_loopback(host):
         raise UsageError(
             f"refusing plain http to {host}: keys and IDs would travel unencrypted",
-            hint="use https; http is for this machine only (127.0.0.1, localhost, [::1])",
+            hint=ONLY_HERE,
         )
 
 

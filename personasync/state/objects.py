@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from personasync.model.errors import ConfigurationError
+from personasync.model.spelling import one_line
 from personasync.state.background import Call, several
 from personasync.state.bucket import (
     BucketError,
@@ -409,4 +410,4 @@ def _without_secrets(text: str) -> str:
     for name, value in os.environ.items():
         if len(value) > 7 and re.search("KEY|SECRET|TOKEN|PASSWORD|SAS|CONNECTION_STRING", name):
             text = text.replace(value, "***")
-    return "".join(sign if sign.isprintable() else " " for sign in text)
+    return one_line(text)

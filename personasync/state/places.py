@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from personasync.model.errors import NoStateError, StateError, StateWriteError
 from personasync.state.codec import encode_header
-from personasync.state.durable import open_bytes, sync, sync_folder, write_all
+from personasync.state.durable import create_file
 from personasync.state.entry import Entry, Header
 from personasync.state.fold import fold, lines_of
 from personasync.state.log import Held, Holder, LogContents
 from personasync.state.open import begin_shared, local_path, open_log
+from personasync.state.store_words import begun_already, telling
 
 if TYPE_CHECKING:
     from personasync.state.shared import Store
@@ -40,18 +39,10 @@ def begin(location: str, api: str, *, lineage: str | None = None) -> None:
 
 def _begin_file(path: Path, header: Header) -> None:
     try:
-        descriptor = open_bytes(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        try:
-            write_all(descriptor, encode_header(header))
-            sync(descriptor)
-        finally:
-            os.close(descriptor)
-        sync_folder(path.parent)
+        create_file(path, encode_header(header))
+    except FileExistsError as error:
+        raise begun_already(str(path)) from error
     except OSError as error:
-        if error.errno == errno.EEXIST:
-            raise StateError(
-                f"there is a state at {path} already", hint="nothing was changed"
-            ) from error
         raise StateWriteError(
             f"cannot begin the state {path}: {error.strerror}",
             hint=f"{path.parent} must be a writable folder",
@@ -160,8 +151,6 @@ def held(location: str) -> Held | None:
     store = _store(location)
     if store is None:
         return None
-    from personasync.state.store_words import telling
-
     with telling("read", store.location):
         return store.hold.held()
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
+from personasync.model.spelling import one_line
 from personasync.state.background import Call, at_last
 from personasync.state.bucket import BucketError, NothingBegunError, RefusedError, UnclearError
 from personasync.state.locations import Location
@@ -182,9 +183,7 @@ class Database:
 def _words(error: psycopg.Error, secret: str | None) -> str:
     words = error.diag.message_primary or str(error).partition("\n")[0]
     words = words.removeprefix("connection failed: ") or type(error).__name__
-    if secret:
-        words = words.replace(secret, "***")
-    return "".join(sign if sign.isprintable() else " " for sign in words)
+    return one_line(words.replace(secret, "***") if secret else words)
 
 
 def _rows(

@@ -24,7 +24,7 @@ from typing import Final
 from personasync.model.answer import more_telling
 from personasync.model.errors import StateError
 from personasync.state.background import Call
-from personasync.state.codec import encode_entry, encode_header
+from personasync.state.codec import encode_entries, encode_header
 from personasync.state.durable import open_bytes, sync, sync_folder, write_all
 from personasync.state.entry import Entry, Header
 from personasync.state.fold import fold
@@ -70,7 +70,7 @@ def keep_apart(header: Header, location: str, entries: Sequence[Entry]) -> str |
     if not entries:
         return None
     data = encode_header(header, location=absolute(location))
-    data += b"".join(map(encode_entry, entries))
+    data += encode_entries(entries)
     for folder in _folders():
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)

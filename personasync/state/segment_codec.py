@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from io import BytesIO
 from typing import Any, Final
 
-from personasync.state.codec import FORMAT, decode_line, encode_entry
+from personasync.state.codec import FORMAT, decode_line, encode_entries
 from personasync.state.entry import Entry, Header, Moved
 
 LAYOUT: Final = "personasync.objects/1"
@@ -126,11 +126,6 @@ def decode_segment(data: bytes) -> tuple[Head, list[Entry | Moved]]:
     if head.n != len(entries):
         raise ValueError(f"it holds {len(entries)} of its {head.n} entries")
     return head, entries
-
-
-def encode_entries(entries: Iterable[Entry | Moved]) -> bytes:
-    """Return entries as the file log writes them."""
-    return b"".join(map(encode_entry, entries))
 
 
 def decode_entries(lines: Iterable[bytes], after: int = 0) -> list[Entry | Moved]:

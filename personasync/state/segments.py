@@ -9,6 +9,7 @@ from typing import Final
 from personasync.model.clock import new_run
 from personasync.state import lease
 from personasync.state.bucket import READ_SECONDS, Bucket, BucketError, Clock, UnclearError
+from personasync.state.codec import encode_entries
 from personasync.state.entry import Entry, Header, Moved
 from personasync.state.hold import Beating, Hold
 from personasync.state.log import Holder, LogContents
@@ -17,7 +18,6 @@ from personasync.state.segment_codec import (
     BEGINNING,
     SEGMENTS,
     encode_beginning,
-    encode_entries,
     rescue_name,
 )
 from personasync.state.segment_reader import SegmentReader

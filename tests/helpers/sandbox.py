@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import personasync.sandbox
+from personasync.model.contract import SUCCESS
 from personasync.sandbox import FaultKind, MadePersona
 from personasync.sandbox.effects import TRAP_PATH
-from personasync.sandbox.exchange import SUCCESS, Reply, Request
+from personasync.sandbox.exchange import Reply, Request
 
 
 @dataclass(frozen=True)
