@@ -72,6 +72,8 @@ MAY_BE_TYPED: Final = frozenset("-+.0123456789~nNyYtTfFoO") | {""}
 _LONGEST_NUMBER: Final = 400
 _DIGITS: Final = re.compile("[-+]?[0-9][0-9_.]*")
 _TRUE: Final = re.compile("yes|Yes|YES|true|True|TRUE|on|On|ON")
+YAML_1_2_NUMBER: Final = r"0o[0-7]+|[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+"""What YAML 1.2, and so most editors, take for a number."""
 _PLAIN: Final = re.compile(
     r"""
       (?P<null>   ~ | null | Null | NULL | )
@@ -84,7 +86,9 @@ _PLAIN: Final = re.compile(
                 | \.[0-9][0-9_]*(?:[eE][-+][0-9]+)? )
     | (?P<base60> [-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*
                 | [-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+ )
-    | (?P<yaml12> 0o[0-7]+ | [-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)? )
+    | (?P<yaml12> """
+    + YAML_1_2_NUMBER
+    + r""" )
     | (?P<notfinite> [-+]?\.(?:inf|Inf|INF) | \.(?:nan|NaN|NAN) )
     | (?P<date>   [0-9]{4}-[0-9]{2}-[0-9]{2}
                 | [0-9]{4}-[0-9]{1,2}-[0-9]{1,2} (?:[Tt]|[ \t]+) [0-9]{1,2}:[0-9]{2}:[0-9]{2}

@@ -29,6 +29,11 @@ class Place:
     end_line: int = 0
     end_column: int = 0
 
+    @property
+    def as_source(self) -> dict[str, str | int]:
+        """The file and the line, as JSON documents name where something comes from."""
+        return {"file": self.file, "line": self.line}
+
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 

@@ -71,6 +71,12 @@ class Action:
     entry: Entry | None = None
 
     @property
+    def request(self) -> PersonaRequest | None:
+        """What the manifest asks for, or else what was sent, as far as that is known."""
+        known = self.persona or self.entry
+        return known.request if known else None
+
+    @property
     def place(self) -> Place | None:
         """Where the manifest asks for it."""
         return self.persona.place if self.persona else None

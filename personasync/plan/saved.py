@@ -87,14 +87,13 @@ def _action(action: Action) -> dict[str, Any]:
             for each in action.changes
         ],
         "reason": action.reason,
-        "source": {"file": place.file, "line": place.line} if place else None,
+        "source": place.as_source if place else None,
     }
 
 
 def _shown(action: Action) -> dict[str, Any]:
     """Return what else a rendering says of an action: what the state calls it, and its name."""
-    entry = action.entry
-    request = action.persona.request if action.persona else entry and entry.request
+    entry, request = action.entry, action.request
     return {
         "name": request.name if request else None,
         "recordedKey": entry.key if entry else None,

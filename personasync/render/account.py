@@ -11,12 +11,13 @@ from typing import Final
 
 from personasync.engine.events import Account, PersonaResult, Result
 from personasync.model.answer import KeptAnswer, all_shown_ids
-from personasync.model.contract import EXISTS_CODE
+from personasync.model.contract import EXISTS_CODE, MOVED_FOR_GOOD
 from personasync.model.spelling import counted
 from personasync.model.steps import Command, NextStep, Option
 from personasync.plan.preflight import Verdict
 from personasync.render.commands import HERE, Shell
 from personasync.render.layout import Style, paint, wrap
+from personasync.render.remedies import APPLY, CHECK_THE_KEY
 from personasync.render.safe import page, printable
 from personasync.state.entry import Origin
 
@@ -38,10 +39,7 @@ class _Group:
 
 _REFUSALS: Final[Mapping[int, tuple[str, str]]] = {
     400: ("the API could not read the request", "correct the entry in the manifest"),
-    401: (
-        "the API does not accept the API key",
-        "check PERSONASYNC_API_KEY, or the file that PERSONASYNC_API_KEY_FILE names",
-    ),
+    401: ("the API does not accept the API key", CHECK_THE_KEY),
     402: ("the account has no credits left", "add credits to the account"),
     403: ("the API does not allow this", "check that the API key may make personas"),
     404: (
@@ -59,7 +57,6 @@ _REFUSALS: Final[Mapping[int, tuple[str, str]]] = {
 """What a code means in a musician's words, and what to do about it."""
 
 _REFUSED_FOR_GOOD: Final = frozenset({400, 404, 413, 422, 451})
-_MOVED: Final = frozenset({301, 308})
 _UNFINISHED: Final = re.compile(
     r"not\s+(yet\s+)?(been\s+)?(finished|completed?|ready|done)|unfinished|incomplete"
     r"|in progress|(still|being) (running|process|generat)|processing|generating"
@@ -146,21 +143,21 @@ def _not_attempted(rows: Sequence[PersonaResult], account: Account) -> Iterator[
     for title, remedy, members in (
         (
             "Not attempted: the API would refuse it, as the check found. Nothing was sent.",
-            NextStep("settle what it found, then run ", _APPLY, " again"),
+            NextStep("settle what it found, then run ", APPLY, " again"),
             blocked,
         ),
         (
             "Not attempted: still being generated. Nothing was sent.",
             NextStep(
                 "run ",
-                _APPLY,
+                APPLY,
                 " again when the task has finished; ",
                 Option("wait-for-tasks", "10m"),
                 " waits for it",
             ),
             running,
         ),
-        ("Not attempted.", NextStep(f"{settle}run ", _APPLY, " again"), other),
+        ("Not attempted.", NextStep(f"{settle}run ", APPLY, " again"), other),
     ):
         if members:
             yield _Group(title, remedy, tuple(members))
@@ -220,7 +217,7 @@ def _failed(rows: Iterable[PersonaResult]) -> Iterator[_Group]:
         meaning, remedy = _refusal(code)
         if unfinished and code in _REFUSED_FOR_GOOD:
             remedy = "wait until the task that made the track has finished"
-        step = NextStep(f"{remedy}, then run ", _APPLY, " again")
+        step = NextStep(f"{remedy}, then run ", APPLY, " again")
         nothing = "" if code is None else ". Nothing was made"
         yield _Group(f"Failed: {meaning}{nothing}.", step, tuple(members))
 
@@ -231,7 +228,7 @@ def _refusal(code: int | None) -> tuple[str, str]:
             "no request reached the API, and nothing was made",
             "check the network, the proxy and the base URL",
         )
-    if code in _MOVED:
+    if code in MOVED_FOR_GOOD:
         return f"the API is elsewhere now ({code})", "see above where it went"
     meaning, remedy = _REFUSALS.get(
         code, ("the API refused it", "correct the entry in the manifest")
@@ -300,7 +297,7 @@ def _unknown(rows: Sequence[PersonaResult], account: Account) -> Iterator[_Group
         )
         remedy = NextStep(
             "run ",
-            _APPLY,
+            APPLY,
             " again: it asks again, and makes no second persona. That brings the ID, unless the API"
             " then only says that the persona exists (409): its ID is lost at the API's side. What"
             " never gets an answer is left out with ",
@@ -312,7 +309,7 @@ def _unknown(rows: Sequence[PersonaResult], account: Account) -> Iterator[_Group
             "Unknown: the API refuses it now, but an earlier request may have made the persona.",
             NextStep(
                 "correct what it refuses, then run ",
-                _APPLY,
+                APPLY,
                 " again; or, if the persona surely does not exist, give it up with ",
                 Command("state rm", ("KEY",), (Option("force"),)),
             ),
@@ -431,6 +428,3 @@ class _Writer:
             if answer.cut_id:
                 text += "; the ID in it was cut off, so it may lack its end"
             yield from wrap(text, self.width, indent="    ", hanging="      ")
-
-
-_APPLY: Final = Command("apply")

@@ -12,16 +12,11 @@ from urllib.parse import quote
 from personasync.model.diagnostics import Place
 from personasync.model.errors import ConfigurationError
 from personasync.model.spelling import counted, folded
+from personasync.render.entries import STATUS_STYLES
 from personasync.render.layout import Style, display_width, pad, paint, shorten
 from personasync.render.markdown import code, table_row
-from personasync.render.safe import json_text, page, printable
+from personasync.render.safe import json_page, page, printable
 
-_STYLES: Final = {
-    "created": Style.GREEN,
-    "pending": Style.YELLOW,
-    "conflict": Style.YELLOW,
-    "failed": Style.RED,
-}
 _HEADER: Final = ("key", "name", "style", "status", "ID")
 _STATUS: Final = _HEADER.index("status")
 _GIVING_WAY: Final = ((2, 8), (1, 12), (0, 14), (2, 6))
@@ -96,7 +91,7 @@ def _lines(
 ) -> Iterator[str]:
     cells = [pad(shorten(cell, width), width) for cell, width in zip(row, widths, strict=True)]
     cells[-1] = row[-1]
-    style = Style.BOLD if row is _HEADER else _STYLES.get(row[_STATUS], Style.DIM)
+    style = Style.BOLD if row is _HEADER else STATUS_STYLES.get(row[_STATUS], Style.DIM)
     painted = range(len(row)) if row is _HEADER else (_STATUS,)
     for column in painted:
         cells[column] = paint(cells[column], style, setting.color)
@@ -120,7 +115,7 @@ def render_markdown(cards: Sequence[Card], _setting: Setting) -> str:
 
 def render_json(cards: Sequence[Card], _setting: Setting) -> str:
     """Return a JSON array, an object for each persona."""
-    return json_text([_to_json(card) for card in cards], indent=2) + "\n"
+    return json_page([_to_json(card) for card in cards])
 
 
 def _to_json(card: Card) -> dict[str, object]:
@@ -136,7 +131,7 @@ def _to_json(card: Card) -> dict[str, object]:
         "taskId": card.task_id,
         "vocalStart": start,
         "vocalEnd": end,
-        "source": {"file": card.place.file, "line": card.place.line} if card.place else None,
+        "source": card.place.as_source if card.place else None,
     }
 
 

@@ -12,7 +12,7 @@ from personasync.render import diagnostics
 from personasync.render.commands import HERE, Shell
 from personasync.render.layout import Style, paint
 from personasync.render.markdown import MARKDOWN_LIMIT, Table, code, size, table_row
-from personasync.render.safe import json_text, printable, workflow_command
+from personasync.render.safe import json_page, printable, workflow_command
 
 FORMAT: Final = "personasync.check/1"
 """What a JSON document of a check says of itself."""
@@ -63,7 +63,7 @@ def render_json(check: Check, *, color: bool = False, shell: Shell = HERE) -> st
         "personas": [_to_json(finding, shell) for finding in check.findings],
         "notes": [_told(each, shell) for each in check.notes],
     }
-    return json_text(document, indent=2) + "\n"
+    return json_page(document)
 
 
 def _to_json(finding: Finding, shell: Shell) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def _to_json(finding: Finding, shell: Shell) -> dict[str, Any]:
         "taskId": action.persona.request.task_id if action.persona else None,
         "verdict": _NAMES[finding.verdict],
         "reasons": [_told(each, shell) for each in finding.diagnostics],
-        "source": {"file": place.file, "line": place.line} if place else None,
+        "source": place.as_source if place else None,
     }
 
 

@@ -7,27 +7,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from personasync.manifest.values import YAML_1_2_NUMBER
 from personasync.model.persona import PersonaRequest
 from personasync.plan.compute import conflict_reason
 from personasync.render import remedies
 from personasync.render.commands import HERE, Shell
 from personasync.render.layout import Style, display_width, pad, paint
-from personasync.render.safe import defuse, json_text, page, printable
+from personasync.render.safe import defuse, json_page, page, printable
 from personasync.state.adopt import answered_id
 from personasync.state.codec import entry_to_json
 from personasync.state.entry import Entry, Status
 
-_STYLES: Final = {
+STATUS_STYLES: Final[Mapping[str, Style]] = {
     Status.CREATED: Style.GREEN,
     Status.PENDING: Style.YELLOW,
     Status.CONFLICT: Style.YELLOW,
     Status.FAILED: Style.RED,
 }
+"""The styles of the statuses that deserve one."""
+
 _WIDTH: Final = 88
 _NO_BREAKS: Final = 1 << 30
-_YAML_1_2_NUMBER: Final = re.compile(
-    r"(?:0o[0-7]+|[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\Z"
-)
+_YAML_1_2_NUMBER: Final = re.compile(rf"(?:{YAML_1_2_NUMBER})\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def render_list_text(
     return page(
         line
         for row, entry in zip(rows, entries, strict=True)
-        for line in _row(row, widths, _STYLES.get(entry.status, Style.PLAIN), color, apart)
+        for line in _row(row, widths, STATUS_STYLES.get(entry.status, Style.PLAIN), color, apart)
     )
 
 
@@ -87,7 +88,7 @@ def render_list_json(
     entries: Sequence[Entry], _color: bool = False, _width: int | None = None
 ) -> str:
     """Return a JSON array of entries, each as the state has it."""
-    return json_text([entry_to_json(entry) for entry in entries], indent=2) + "\n"
+    return json_page([entry_to_json(entry) for entry in entries])
 
 
 def render_show_text(shown: Shown) -> str:
@@ -147,7 +148,7 @@ def _past(entry: Entry) -> str:
 
 def render_show_json(shown: Shown) -> str:
     """Return the entry as the state has it, with its ``history``."""
-    return json_text(_with_history(shown), indent=2) + "\n"
+    return json_page(_with_history(shown))
 
 
 def _with_history(shown: Shown) -> dict[str, object]:
@@ -219,6 +220,6 @@ SHOW_FORMATS: Final[Mapping[str, Callable[[Shown], str]]] = {
 def render_shown(shown: Sequence[Shown], output_format: str, *, one: bool) -> str:
     """Return personas one below the other; in JSON a list, but for the ``one`` that was named."""
     if output_format == "json" and not one:
-        return json_text([_with_history(each) for each in shown], indent=2) + "\n"
+        return json_page([_with_history(each) for each in shown])
     between = "\n" if output_format == "text" else ""
     return between.join(SHOW_FORMATS[output_format](each) for each in shown)

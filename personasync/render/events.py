@@ -10,7 +10,6 @@ from personasync.model.spelling import counted, listed, plural
 from personasync.model.steps import Command
 from personasync.model.units import Rate, format_duration
 from personasync.render.commands import HERE, Shell
-from personasync.render.layout import without_none
 from personasync.render.safe import defuse, json_text, printable
 
 _SLOW: Final = 5.0
@@ -52,7 +51,7 @@ def render_json(event: Event) -> str:
         else None,
         **(_account_fields(event.account) if event.account else {}),
     }
-    return json_text(without_none(fields))
+    return json_text({name: value for name, value in fields.items() if value is not None})
 
 
 def render_unbegun(*, run: str, at: str, exit_code: int, reason: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -74,8 +73,3 @@ def wrap(text: str, width: int, *, indent: str = "", hanging: str | None = None)
             line, room = f"{line} ", room - 1
         line, room = line + word, room - taken
     return [*lines, line] if line.strip() else lines
-
-
-def without_none(fields: Mapping[str, object | None]) -> dict[str, object]:
-    """Leave out the fields that have no value."""
-    return {name: value for name, value in fields.items() if value is not None}

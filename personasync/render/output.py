@@ -14,7 +14,7 @@ from personasync.model.contract import is_persona_id
 from personasync.model.errors import PersonasyncError
 from personasync.model.spelling import cut
 from personasync.model.steps import Command, NextStep, Option
-from personasync.render.safe import defuse, json_text, page, printable, shell_word
+from personasync.render.safe import defuse, json_page, page, printable, shell_word
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def render_json(outputs: Sequence[Output]) -> str:
         }
         for output in outputs
     }
-    return json_text(document, indent=2) + "\n"
+    return json_page(document)
 
 
 def render_csv(outputs: Sequence[Output]) -> str:
@@ -69,7 +69,7 @@ def render_csv(outputs: Sequence[Output]) -> str:
 
 def render_map(outputs: Sequence[Output]) -> str:
     """Return ``{key: personaId}``, texts alone, as Terraform's external data and others read it."""
-    return json_text({output.key: output.persona_id for output in outputs}, indent=2) + "\n"
+    return json_page({output.key: output.persona_id for output in outputs})
 
 
 def render_env(outputs: Sequence[Output]) -> str:

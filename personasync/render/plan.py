@@ -19,7 +19,7 @@ from personasync.render.rows import (
     rows_of,
     summary_lines,
 )
-from personasync.render.safe import json_text, page, printable, workflow_command
+from personasync.render.safe import json_page, line_of, page, workflow_command
 
 __all__ = [
     "FORMATS",
@@ -52,7 +52,7 @@ def render_json(plan: Plan, *, api: str, location: str, paths: Sequence[str] | N
     """
     from personasync.plan.saved import to_document  # most plans are shown as text
 
-    return json_text(to_document(plan, api=api, location=location, paths=paths), indent=2) + "\n"
+    return json_page(to_document(plan, api=api, location=location, paths=paths))
 
 
 def render_text(plan: Plan, *, color: bool = False, width: int = 100, shell: Shell = HERE) -> str:
@@ -141,10 +141,8 @@ def _warning(row: Row, shell: Shell) -> str:
         *(f"{change.field}: {change.recorded} -> {change.wanted}" for change in changes),
         *(f"{way.words}: {shell.line(way.command)}" for way in row.ways),
     ]
-    at = {"file": printable(row.place.file), "line": str(row.place.line)} if row.place else {}
-    return workflow_command(
-        "warning", {**at, "title": f"personasync: {row.key} {row.kind}"}, message
-    )
+    title = f"personasync: {row.key} {row.kind}"
+    return workflow_command("warning", {**line_of(row.place), "title": title}, message)
 
 
 @dataclass(frozen=True, slots=True)

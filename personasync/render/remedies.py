@@ -26,6 +26,7 @@ ASKED_AGAIN: Final = (
     "it asks again, which spends nothing twice: an audio makes a persona only once, though the API"
     " need not tell its ID again"
 )
+CHECK_THE_KEY: Final = "check PERSONASYNC_API_KEY, or the file that PERSONASYNC_API_KEY_FILE names"
 APPLY: Final = Command("apply")
 
 

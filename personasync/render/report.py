@@ -10,7 +10,7 @@ from personasync.engine.events import Account, PersonaResult, Result
 from personasync.render.account import render_account, summary_line
 from personasync.render.commands import HERE, Shell
 from personasync.render.markdown import MARKDOWN_LIMIT, Table, code, size, table_row
-from personasync.render.safe import printable, workflow_command
+from personasync.render.safe import line_of, printable, workflow_command
 
 APPLY_MARKER: Final = "<!-- personasync apply -->"
 """The first line: unseen, and how a job finds the comment that it wrote before."""
@@ -62,8 +62,6 @@ def _errors(account: Account) -> Iterator[str]:
     for row in account.results:
         if row.result in _DONE and row.rescued is None:
             continue
-        place = row.action.place
-        at = {"file": printable(place.file), "line": str(place.line)} if place else {}
         title = f"personasync: {printable(row.action.key)} {row.result}"
         reason = printable(row.reason or row.action.reason or str(row.result), _REASON_LIMIT)
-        yield workflow_command("error", {**at, "title": title}, [reason])
+        yield workflow_command("error", {**line_of(row.action.place), "title": title}, [reason])

@@ -193,7 +193,7 @@ def _row(action: Action, names: _Names) -> Row:
         action.kind,
         _SYMBOLS[action.kind],
         printable(action.key),
-        printable(_name(action)),
+        printable(action.request.name if action.request else ""),
         printable(_detail(action, names)),
         printable(action.reason or ""),
         tuple(map(_changed_field, action.changes)),
@@ -224,11 +224,6 @@ def _note(action: Action) -> str:
             return remedies.MAY_BE_AS_SENT
         case _:
             return ""
-
-
-def _name(action: Action) -> str:
-    request = action.persona.request if action.persona else action.entry and action.entry.request
-    return request.name if request else ""
 
 
 def _detail(action: Action, names: _Names) -> str:

@@ -23,6 +23,7 @@ from personasync.model.characters import (
     SURROGATES,
     UNSEEN,
 )
+from personasync.model.diagnostics import Place
 
 _UNSAFE: Final = re.compile(
     f"[{CONTROLS}{SURROGATES}{UNSEEN}{FILLERS}{SPACES}\ufff9-\ufffb]"  # last: annotations
@@ -134,6 +135,16 @@ def json_text(value: object, indent: int | None = None) -> str:
     """
     text = json.dumps(value, indent=indent, allow_nan=False)
     return _COMMAND_ANYWHERE.sub(r"#\\u0023", text)
+
+
+def json_page(value: object) -> str:
+    """Return a JSON document as a command prints it: indented, and with a newline at its end."""
+    return json_text(value, indent=2) + "\n"
+
+
+def line_of(place: Place | None) -> dict[str, str]:
+    """Return the properties of a workflow command that stands at a line of a file, if any."""
+    return {"file": printable(place.file), "line": str(place.line)} if place else {}
 
 
 def workflow_command(name: str, properties: Mapping[str, str], message: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from personasync.manifest.scaffold import Draft
 from personasync.model.tasks import Task
 from personasync.model.units import format_duration
 from personasync.render.entries import yaml_lines
-from personasync.render.safe import defuse, json_text, page, printable
+from personasync.render.safe import defuse, json_page, page, printable
 
 _LIMIT: Final = 200
 
@@ -73,7 +73,7 @@ def render_json(drafts: Sequence[Draft], unusable: Sequence[tuple[str, str]], *,
             *({"taskId": task_id, "reason": why} for task_id, why in unusable),
         ],
     }
-    return json_text(document, indent=2) + "\n"
+    return json_page(document)
 
 
 TRACKS_FORMATS: Final = {"yaml": render_yaml, "json": render_json}
