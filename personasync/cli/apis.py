@@ -28,8 +28,8 @@ class Timeouts:
     read: float
 
 
-_FOR_A_QUESTION: Final = 60.0
-"""Seconds; of what only asks, nothing is lost when it is given up."""
+FOR_QUESTIONS: Final = Timeouts(connect=10.0, read=60.0)
+"""Of what only asks, nothing is lost when it is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def _apis(base_url: str, key: ApiKey, timeouts: Timeouts, *, direct: bool) -> Ap
             base_url,
             key,
             connect_timeout=connect,
-            read_timeout=min(read, _FOR_A_QUESTION),
+            read_timeout=min(read, FOR_QUESTIONS.read),
             direct=direct,
         ),
     )

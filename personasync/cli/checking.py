@@ -15,6 +15,7 @@ from personasync.model.spelling import counted
 from personasync.model.tasks import CreditAnswer, TaskAnswer, Unanswered
 from personasync.plan.compute import Plan
 from personasync.plan.preflight import Check, Finding, conclude, tasks_to_ask
+from personasync.render.remedies import CHECK_THE_KEY
 
 _LONGEST_PAUSE: Final = 30.0
 _SHORT_PAUSE: Final = 1.0
@@ -73,7 +74,7 @@ def _usable(answer: _Answered) -> _Answered:
     if isinstance(answer, Unanswered) and answer.stops:
         raise ConfigurationError(
             f"the API does not accept the API key: {answer.reason}",
-            hint="check PERSONASYNC_API_KEY, or the file that PERSONASYNC_API_KEY_FILE names",
+            hint=CHECK_THE_KEY,
         )
     return answer
 

@@ -18,6 +18,13 @@ _MANIFEST: Final = ("-f", "--manifest")
 _SHARED_WITH_VALUE: Final = re.compile(r"(?:--manifest=|--state=|-f.).*", re.DOTALL)
 
 
+ENVIRONMENT: Final = (
+    "Environment: every option is read from PERSONASYNC_ and its name, such as"
+    " PERSONASYNC_STATE; each command's help lists them."
+)
+"""What the help of a group says of its commands' options."""
+
+
 class Command(click.Command):
     """A command whose help ends with the environment variables that it reads.
 

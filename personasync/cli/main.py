@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from personasync.cli.exits import Terminated, exit_code_of
-from personasync.cli.group import Group
+from personasync.cli.group import ENVIRONMENT, Group
 from personasync.cli.session import Session
 from personasync.model.errors import PersonasyncError
 from personasync.model.version import __version__
@@ -65,9 +65,7 @@ class _Commands(Group):
     "  personasync init                                 # begin\n"
     "  personasync plan --sandbox                       # without an account\n"
     "  personasync apply --sandbox --auto-approve\n"
-    "\n"
-    "Environment: every option is read from PERSONASYNC_ and its name, such as"
-    " PERSONASYNC_STATE; each command's help lists them.",
+    f"\n{ENVIRONMENT}",
 )
 @click.version_option(__version__, "--version", prog_name="personasync")
 def cli() -> None:

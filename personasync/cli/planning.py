@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +66,12 @@ class Outputs:
         """Return the files that are named."""
         return tuple(name for name in (self.saved, self.json, self.markdown) if name is not None)
 
+    def write(self, render: Callable[[str], str]) -> None:
+        """Write what a format of this name renders to each file that is named but ``saved``."""
+        for output_format, name in (("json", self.json), ("markdown", self.markdown)):
+            if name is not None:
+                write_text(name, render(output_format))
+
 
 NO_OUTPUTS: Final = Outputs()
 
@@ -113,9 +119,7 @@ def show_plan(
         text = render_github(plan.manifest.warnings) + text
         write_step_summary(FORMATS["markdown"](plan, setting))
     workspace.console.result(text)
-    for name, wanted in (("json", files.json), ("markdown", files.markdown)):
-        if wanted is not None:
-            write_text(wanted, FORMATS[name](plan, setting))
+    files.write(lambda name: FORMATS[name](plan, setting))
 
 
 def setting_of(workspace: Workspace) -> Setting:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -265,16 +264,13 @@ def _show(workspace: Workspace, plan: Plan, output_format: str) -> None:
         console.result(text)
 
 
-@contextmanager
 def _apis(
     workspace: Workspace, manifest: Manifest, plan: Plan, timeouts: Timeouts
-) -> Iterator[Apis | None]:
-    """Yield the API that the plan needs: a real one, the sandbox's, or none at all."""
-    if not any(action.kind in SPENDING for action in plan.actions):
-        yield None
-        return
-    with open_apis(workspace, manifest, timeouts, name="apply") as apis:
-        yield apis
+) -> AbstractContextManager[Apis | None]:
+    """Return the API that the plan needs, to be opened: a real one, the sandbox's, or none."""
+    if any(action.kind in SPENDING for action in plan.actions):
+        return open_apis(workspace, manifest, timeouts, name="apply")
+    return nullcontext()
 
 
 def _check(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from personasync.api.key import FILE_VARIABLE, KEY_VARIABLE
-from personasync.cli.apis import Timeouts, open_apis
+from personasync.cli.apis import FOR_QUESTIONS, open_apis
 from personasync.cli.checking import run_check
 from personasync.cli.group import Command
 from personasync.cli.manifests import plan_with_sources, read_manifest
@@ -26,7 +26,6 @@ from personasync.cli.planning import (
     check_outputs,
     output_options,
     write_step_summary,
-    write_text,
 )
 from personasync.cli.states import read_state
 from personasync.cli.workspace import Workspace
@@ -36,8 +35,6 @@ from personasync.model.units import Rate
 from personasync.plan.preflight import Check, Verdict
 from personasync.render.check import CHECK_FORMATS
 from personasync.render.diagnostics import render_github
-
-_TIMEOUTS = Timeouts(connect=10.0, read=60.0)
 
 
 @click.command(
@@ -77,7 +74,7 @@ def command(
         plan = selection.narrow(plan_with_sources(manifest, read_state(workspace)))
         selection.refuse_unsafe(plan)
         rate = rate_limit[0] if rate_limit else manifest.settings.rate_limit or DEFAULT_RATE
-        with open_apis(workspace, manifest, _TIMEOUTS, name="check") as apis:
+        with open_apis(workspace, manifest, FOR_QUESTIONS, name="check") as apis:
             check = run_check(workspace, plan, apis.tasks, Window(rate) if rate else None)
         if output_format == "github" and manifest.warnings:
             workspace.console.result(render_github(manifest.warnings))
@@ -92,6 +89,4 @@ def _give(workspace: Workspace, check: Check, output_format: str, files: Outputs
     console.result(CHECK_FORMATS[output_format](check, color=console.result_color, shell=shell))
     if output_format == "github":
         write_step_summary(CHECK_FORMATS["markdown"](check, shell=shell))
-    for name, wanted in (("json", files.json), ("markdown", files.markdown)):
-        if wanted is not None:
-            write_text(wanted, CHECK_FORMATS[name](check, shell=shell))
+    files.write(lambda name: CHECK_FORMATS[name](check, shell=shell))

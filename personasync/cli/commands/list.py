@@ -61,8 +61,7 @@ def _in_view(record: Record) -> bool:
 
 def _cards(chosen: Iterable[Record]) -> Iterable[Card]:
     for record in chosen:
-        entry = record.entry
-        request = record.persona.request if record.persona else entry and entry.request
+        entry, request = record.entry, record.request
         yield Card(
             key=record.key,
             name=request.name if request else "",

@@ -96,9 +96,7 @@ def _current(workspace: Workspace, known: Sequence[Record]) -> Iterator[Record]:
 
 
 def _output(record: Record) -> Output:
-    request = record.persona.request if record.persona else None
-    if request is None and record.entry is not None:
-        request = record.entry.request
+    request = record.request
     return Output(
         key=record.key,
         persona_id=record.persona_id or "",

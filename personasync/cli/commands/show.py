@@ -12,7 +12,7 @@ from personasync.cli.session import remember
 from personasync.cli.workspace import Workspace
 from personasync.plan.saved import to_plan
 from personasync.render.plan import FORMATS, Setting
-from personasync.render.safe import json_text
+from personasync.render.safe import json_page
 
 
 @click.command(
@@ -31,7 +31,7 @@ def command(workspace: Workspace, plan_file: str, output_format: str) -> int:
     remember(workspace)
     console, plan = workspace.console, to_plan(saved)
     if output_format == "json":
-        console.result(json_text(saved, indent=2) + "\n")
+        console.result(json_page(saved))
         return 0
     setting = Setting(
         saved["api"],

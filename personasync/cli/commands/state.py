@@ -21,7 +21,7 @@ from personasync.cli.commands.state_places import (
 )
 from personasync.cli.completion import complete_key, complete_recorded_key
 from personasync.cli.console import Console, is_terminal
-from personasync.cli.group import Group
+from personasync.cli.group import ENVIRONMENT, Group
 from personasync.cli.manifests import read_manifest
 from personasync.cli.options import api_options, format_option, lock_option, option, shared_options
 from personasync.cli.states import locked, no_state, read_log, state_log
@@ -53,9 +53,7 @@ _KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
     epilog="\b\nExamples:\n"
     "  personasync state list --status conflict\n"
     "  personasync state show neon-siren\n"
-    "\n"
-    "Environment: every option is read from PERSONASYNC_ and its name, such as"
-    " PERSONASYNC_STATE; each command's help lists them.",
+    f"\n{ENVIRONMENT}",
 )
 def command() -> None:
     """List, show and edit the recorded entries.

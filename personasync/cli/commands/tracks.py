@@ -8,7 +8,7 @@ from dataclasses import replace
 import click
 
 from personasync.api.key import FILE_VARIABLE, KEY_VARIABLE
-from personasync.cli.apis import Timeouts, open_apis
+from personasync.cli.apis import FOR_QUESTIONS, open_apis
 from personasync.cli.checking import ask_about
 from personasync.cli.group import Command
 from personasync.cli.options import api_options, format_option, shared_options
@@ -20,8 +20,6 @@ from personasync.manifest.scaffold import Known, drafts, read_known
 from personasync.model.tasks import FAILED, FINISHED, RUNNING, Task, TaskAnswer
 from personasync.render.safe import printable
 from personasync.render.tracks import TRACKS_FORMATS
-
-_TIMEOUTS = Timeouts(connect=10.0, read=60.0)
 
 
 @click.command(
@@ -43,7 +41,7 @@ def command(workspace: Workspace, task_ids: tuple[str, ...], output_format: str)
     """
     workspace.check_options()
     known = _known(workspace)
-    with open_apis(workspace, None, _TIMEOUTS, name="tracks") as apis:
+    with open_apis(workspace, None, FOR_QUESTIONS, name="tracks") as apis:
         answers = ask_about(dict.fromkeys(task_ids), apis.tasks, Window(DEFAULT_RATE))
     tasks = [answer for answer in answers.values() if isinstance(answer, Task)]
     unusable = _unusable(answers)
