@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 _NO_SYNC: Final = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF)
-"""What file systems say that cannot sync a folder, or let nobody open one."""
+"""What file systems say that cannot sync a file or a folder, or let nobody open it."""
 
 
 _RENAME_AGAIN: Final = (0.05, 0.1, 0.2, 0.4, 0.75)
@@ -66,15 +66,20 @@ def rename(source: Path, target: Path) -> None:
 def sync_folder(folder: Path) -> None:
     """Make the folder's own entries durable: new files and renames in it."""
     if sys.platform != "win32":
+        sync_file(folder)
+
+
+def sync_file(path: Path) -> None:
+    """Make durable what another program, perhaps killed since, has written to a file."""
+    try:
+        descriptor = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
         try:
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                sync(descriptor)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            if error.errno not in _NO_SYNC:
-                raise
+            sync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
 
 
 def replace_file(

@@ -16,6 +16,7 @@ from personasync.state.durable import (
     create_file,
     replace_file,
     sync,
+    sync_file,
     sync_folder,
 )
 from personasync.state.entry import Entry, Header
@@ -91,6 +92,8 @@ class FileWriter:
                 _rewrite(self._file, reading, reading.header, self._cover)
             elif reading.new:
                 self.append(encode_entries(reading.new))
+            elif reading.data:  # a run that was killed may have written what it never synced
+                sync_file(self._file.path)
         except OSError as error:
             raise write_error(self._file, error) from error
         remove_rescue(reading.rescue)

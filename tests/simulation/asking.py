@@ -45,7 +45,7 @@ class Asking:
         self._kernel = kernel
         self._service = service
         self._disturbed = disturbed
-        self._holds_are_sure = holds_are_sure
+        self.holds_are_sure = holds_are_sure
         """Whether nobody can lose a hold who has not stood still."""
         self._break = broken
         self._runs: dict[Process, _Run] = {}
@@ -106,7 +106,7 @@ class Asking:
         """Whether a run must hold the state as long as it waits for an answer."""
         if process.dead or process in self._service.over:
             return False
-        return self._holds_are_sure and not self._is_off(process)
+        return self.holds_are_sure and not self._is_off(process)
 
     def _is_off(self, process: Process) -> bool:
         return process in self._disturbed

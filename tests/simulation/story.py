@@ -20,7 +20,7 @@ from personasync.state.background import SystemClock, beating
 from personasync.state.entry import Header
 from personasync.state.file import FileStateLog
 from personasync.state.locations import shared_location
-from personasync.state.log import Holder, StateLog
+from personasync.state.log import Holder, LogContents, StateLog
 from personasync.state.postgres import PostgresLog
 from personasync.state.segments import SegmentLog, begin
 from personasync.state.shared import SharedLog
@@ -38,6 +38,9 @@ _TIME_TO_WRITE: Final = 0.05
 """Seconds that a rescue file takes on a disk that is well."""
 LOCK_TIMEOUTS: Final = (0.0, 5.0, 90.0, 90.0)
 """Seconds; only the longest outlives a lease."""
+
+_TENDER: Final = ("answer", "sync", "shows run")
+"""Steps around which most befalls a run: what it knows is in few places there."""
 
 TROUBLES: Final = (
     *("kills", "stops", "signals", "store", "network", "service", "disk", "people", "clocks"),
@@ -136,6 +139,8 @@ class _Play:
         self.runs: dict[Process, str] = {}
         self.began: dict[Process, float] = {}
         self.shown: set[str] = set()
+        self.known: set[str] = set()
+        """IDs that a run has read under the lock."""
         self.told_only: set[str] = set()
         """IDs that a run could keep nowhere, and showed."""
         self.destroyed: set[str] = set()
@@ -218,14 +223,14 @@ class _Play:
             self._well(Process(f"{machine}/good-{number}", machine), self._main)
         looked: list[set[str]] = []
         reader = Process(f"{machines[-1]}/reader", machines[-1])  # what others kept is in the state
-        self._well(reader, lambda _process: looked.append(self._known()))
+        self._well(reader, lambda _process: looked.append(_ids_in(self._log().read())))
         [known] = looked
         must = {
             persona_id
             for persona_id, process in self.service.delivered.items()
             if (not process.dead or process in self.finished) and not self._too_late(persona_id)
         }
-        lost = (must | self.shown) - known - self.told_only - self.destroyed
+        lost = (must | self.shown | self.known) - known - self.told_only - self.destroyed
         if lost:
             raise BrokenRuleError(f"IDs are lost: {sorted(lost)}")
 
@@ -251,12 +256,25 @@ class _Play:
         gone = self.exits.get(self.service.delivered[persona_id], math.inf)
         return "disk" in self.story.troubles or gone - came < _TIME_TO_WRITE
 
-    def _known(self) -> set[str]:
-        contents = self._log().read()
-        ids = {entry.persona_id for entry in contents.entries if entry.persona_id}
-        for entry in contents.entries:
-            ids |= set(entry.answer.shown_ids if entry.answer else ())
-        return ids
+    def _read(self, process: Process, log: StateLog, waited_with: set[str]) -> LogContents:
+        """Read the state: what one reading knew, every later one knows.
+
+        Who may have lost its hold unseen need know no more than when it began to wait for it.
+        """
+        before = set(self.known)
+        contents = log.read()
+        if process in self.disturbed or not self.asking.holds_are_sure:
+            before = waited_with
+        known = _ids_in(contents) & set(self.service.made.values())  # some are but a part of one
+        gone = before - known - self.destroyed
+        if gone:
+            self._break(f"{process} knows nothing of {sorted(gone)}, which another has read")
+        self.known |= known
+        durable = b"".join(self._durable(process.machine))
+        for persona_id in known - self.destroyed:
+            if self.story.kind == "file" and f'"{persona_id}"'.encode() not in durable:
+                self._break(f"{process} believes in {persona_id}, which is on no disk")
+        return contents
 
     # A run of the tool.
 
@@ -280,10 +298,12 @@ class _Play:
         patience = (
             LOCK_TIMEOUTS[-1] if self.kernel.calm else self.kernel.chance.choice(LOCK_TIMEOUTS)
         )
+        waited_with = set(self.known)
         with log.lock(timeout=patience):
             self.began[process], places = self.kernel.now, self.kernel.chance.randint(1, 4)
             self.asking.begins(process, places)
-            plan = compute_plan(self.manifest, log.read().fold())
+            contents = self._read(process, log, waited_with)
+            plan = compute_plan(self.manifest, contents.fold())
             account = apply(
                 plan,
                 log=log,
@@ -336,25 +356,27 @@ class _Play:
     # What befalls a run.
 
     def _meddle(self, process: Process, what: str) -> None:
-        luck, heard = self.kernel.chance.random(), what.startswith("answer")
-        if luck >= (0.2 if heard else 0.04) or process.spared or self.kernel.calm:
+        luck = self.kernel.chance.random()
+        if what.startswith(_TENDER):
+            luck /= 4
+        if luck >= 0.04 or process.spared or self.kernel.calm:
             return
         troubles, chance = self.story.troubles, self.kernel.chance
         if "kills" in troubles and luck < 0.01:
             self.kernel.kill(process)
-        elif "power" in troubles and luck < 0.013:
+        elif "power" in troubles and luck < (0.02 if what.startswith("shows run") else 0.013):
             self.kernel.say(f"the power of {process.machine} goes")
             self.machines[process.machine].disk.power_cut()
             for other in self.kernel.processes(process.machine):
                 if other is not process and not other.spared:
                     self.kernel.kill(other)
             self.kernel.kill(process)
-        elif "stops" in troubles and luck < (0.1 if heard else 0.02):
+        elif "stops" in troubles and luck < 0.022:
             self.disturbed.add(process)
             self.kernel.stop(process, chance.choice([1.0, 50.0, 130.0]))
-        elif "clocks" in troubles and luck < (0.2 if heard else 0.024):
+        elif "clocks" in troubles and luck < 0.032:
             self._sleep(process.machine, chance.choice([5.0, 50.0, 130.0]))
-        elif "signals" in troubles and luck < 0.03:
+        elif "signals" in troubles and luck < 0.036:
             self.box.signal(process, chance.choice([2, 15]))
         elif "disk" in troubles and luck < 0.04:
             disk = self.machines[process.machine].disk
@@ -502,6 +524,13 @@ class _Play:
         right = {128 + account.signal} if account.signal else {0} if account.complete else {1, 3}
         if account.exit_code not in right:
             self._break(f"exit {account.exit_code}, complete: {account.complete}")
+
+
+def _ids_in(contents: LogContents) -> set[str]:
+    ids = {entry.persona_id for entry in contents.entries if entry.persona_id}
+    for entry in contents.entries:
+        ids |= set(entry.answer.shown_ids if entry.answer else ())
+    return ids
 
 
 def _pending(text: bytes, audio: str, run: str) -> bool:

@@ -19,7 +19,7 @@ from personasync.engine.conductor import Conductor
 from personasync.engine.schedule import RetryBudget, Schedule, Window
 from personasync.engine.stopping import after_answer
 from personasync.model.outcome import Conflict, Created, NotSent, Outcome, Unclear
-from personasync.state import hold, lease, postgres, postgres_rows, shared
+from personasync.state import file_writer, hold, lease, postgres, postgres_rows, shared
 from personasync.state.appender import Appender
 from personasync.state.bucket import ConflictError
 from personasync.state.entry import Entry, Status
@@ -227,6 +227,10 @@ def the_last_line_of_a_merge_wins(stack: ExitStack) -> None:
 
 def the_backup_is_not_read(stack: ExitStack) -> None:
     _instead(stack, StateFile, "_read_backup", lambda *_args: None)
+
+
+def what_was_read_is_taken_for_durable(stack: ExitStack) -> None:
+    _instead(stack, file_writer, "sync_file", lambda _path: None)
 
 
 def compaction_drops_a_line(stack: ExitStack) -> None:

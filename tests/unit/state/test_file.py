@@ -664,6 +664,30 @@ def test_the_name_that_a_killed_run_gave_a_state_is_made_durable_with_the_first_
     assert synced == [path.parent]
 
 
+def test_what_a_killed_run_wrote_is_made_durable_before_the_next_one_believes_it(
+    log, path, monkeypatch
+):
+    path.write_bytes(encode_header(HEADER) + encode_entry(created(1)))
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    with log.lock():
+        assert synced == [path.stat().st_ino]
+        assert log.read().entries == (created(1),)
+
+
+def test_a_disk_that_does_not_take_what_a_killed_run_wrote_ends_the_next_one(
+    log, path, monkeypatch
+):
+    path.write_bytes(encode_header(HEADER) + encode_entry(created(1)))
+
+    def fail(_descriptor):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StateWriteError, match="cannot write the state"), log.lock():
+        pass
+
+
 def test_a_file_that_stays_as_it_is_shows_its_damage_and_keeps_it_aside_once(log, path):
     path.write_bytes(encode_header(HEADER) + b'{"audioId":"to\n' + encode_entry(created(1)))
     os.link(path, path.with_name("another"))
