@@ -65,6 +65,7 @@ class Box:
         self.machines = machines
         self.files = Files(kernel, {name: machine.disk for name, machine in machines.items()})
         self.mailboxes: dict[Process, list[int]] = {}
+        self.sent: dict[Process, list[int]] = {}
         self.decided: dict[tuple[Process, str], float] = {}
         """When a process last decided that an audio is asked."""
         self.on_decision: Callable[[Process, str], None] = lambda _process, _audio: None
@@ -76,6 +77,7 @@ class Box:
         if process in self._wakers:
             self.kernel.say(f"{process} gets signal {number}")
             self.mailboxes[process].append(number)
+            self.sent.setdefault(process, []).append(number)
             self._wakers[process]()
 
     @contextmanager

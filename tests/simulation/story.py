@@ -15,7 +15,7 @@ from personasync.engine.events import Account, Event, EventKind, Result
 from personasync.model.diagnostics import Place
 from personasync.model.errors import PersonasyncError
 from personasync.model.persona import Manifest, Persona, PersonaRequest
-from personasync.plan.compute import compute_plan
+from personasync.plan.compute import Plan, compute_plan
 from personasync.state.background import SystemClock, beating
 from personasync.state.entry import Header
 from personasync.state.file import FileStateLog
@@ -24,6 +24,7 @@ from personasync.state.log import Holder, LogContents, StateLog
 from personasync.state.postgres import PostgresLog
 from personasync.state.segments import SegmentLog, begin
 from personasync.state.shared import SharedLog
+from tests.simulation.accounts import Happened, faults
 from tests.simulation.asking import RATE, RETRY_FOR, Asking
 from tests.simulation.box import Box, Machine
 from tests.simulation.kernel import Kernel, Process, Task
@@ -138,6 +139,9 @@ class _Play:
         self.box.on_decision, self.box.on_hearing = self.asking.decides, self.asking.hears
         self.runs: dict[Process, str] = {}
         self.began: dict[Process, float] = {}
+        self.plans: dict[Process, Plan] = {}
+        self.told: dict[Process, dict[str, str]] = {}
+        """Who showed which ID of a persona, by key."""
         self.shown: set[str] = set()
         self.known: set[str] = set()
         """IDs that a run has read under the lock."""
@@ -286,6 +290,8 @@ class _Play:
         except PersonasyncError as error:
             code = error.exit_code
             self.kernel.say(f"{process} ends: {error.message}")
+            if self.kernel.calm:
+                self._break(f"all is well, and {process} ends: {error.message}")
         self.kernel.say(f"{process} exits {code}")
         self.ended.append((process, code, account))
         self.exits[process] = self.kernel.now
@@ -303,7 +309,7 @@ class _Play:
             self.began[process], places = self.kernel.now, self.kernel.chance.randint(1, 4)
             self.asking.begins(process, places)
             contents = self._read(process, log, waited_with)
-            plan = compute_plan(self.manifest, contents.fold())
+            plan = self.plans[process] = compute_plan(self.manifest, contents.fold())
             account = apply(
                 plan,
                 log=log,
@@ -490,11 +496,12 @@ class _Play:
     def _hear(self, process: Process, event: Event) -> None:
         self.kernel.step(f"shows {event.kind} {event.key or ''}")
         if event.kind is EventKind.RUN_START:
-            self.runs[process] = event.run
+            self.runs[process], self.told[process] = event.run, {}
         if event.kind is EventKind.RUN_END:
             self.service.over.add(process)
         if event.persona_id is None:
             return
+        self.told[process][event.key or ""] = event.persona_id
         if event.rescued == "":
             self.told_only.add(event.persona_id)
             return
@@ -507,23 +514,28 @@ class _Play:
 
     def _check_account(self, process: Process, account: Account) -> None:
         for row in account.results:
-            made = self.service.made.get(row.action.audio_id)
             if row.rescued == "" and row.entry and row.entry.answer:
                 self.told_only |= set(row.entry.answer.shown_ids)
-            match row.result:
-                case Result.CREATED if row.entry and row.entry.persona_id != made:
-                    self._break(f"the account says {row.entry.persona_id}, not {made}")
-                case Result.FAILED if (
-                    made
-                    and row.action.audio_id not in self.forgotten
-                    and process not in self.disturbed
-                ):
-                    self._break(f"the account says that {row.action.key} failed")
-                case _:
-                    pass
-        right = {128 + account.signal} if account.signal else {0} if account.complete else {1, 3}
-        if account.exit_code not in right:
-            self._break(f"exit {account.exit_code}, complete: {account.complete}")
+        happened = Happened(
+            self.plans[process],
+            self.service.made,
+            self.asking.asked(process),
+            self.told[process],
+            self.box.sent.get(process, ()),
+            self.service.made if process in self.disturbed else self.forgotten,
+        )
+        for fault in faults(account, happened):
+            self._break(fault)
+        open_ends = [
+            row
+            for row in account.results
+            if row.result in _OPEN_ENDS and not self.service.refuses(row.action.audio_id)
+        ]
+        if self.kernel.calm and open_ends:
+            self._break(f"all is well, and {process} leaves {open_ends[0].action.key} open")
+
+
+_OPEN_ENDS: Final = (Result.UNKNOWN, Result.NOT_ATTEMPTED)
 
 
 def _ids_in(contents: LogContents) -> set[str]:

@@ -16,6 +16,8 @@ from unittest import mock
 from personasync.engine import conductor
 from personasync.engine.attempt import Attempt
 from personasync.engine.conductor import Conductor
+from personasync.engine.events import Account, PersonaResult, Result
+from personasync.engine.run import _Run
 from personasync.engine.schedule import RetryBudget, Schedule, Window
 from personasync.engine.stopping import after_answer
 from personasync.model.outcome import Conflict, Created, NotSent, Outcome, Unclear
@@ -331,9 +333,29 @@ def the_lock_is_no_lock(stack: ExitStack) -> None:
     _instead(stack, FileStateLog, "lock", open_door)
 
 
-def an_exit_code_of_its_own(stack: ExitStack) -> None:
-    from personasync.engine.events import Account
+def _other_rows(stack: ExitStack, change: Callable[[PersonaResult], PersonaResult | None]) -> None:
+    account = _Run._account
 
+    def other(self: Any) -> Account:
+        given: Account = account(self)
+        return replace(given, results=tuple(filter(None, map(change, given.results))))
+
+    _instead(stack, _Run, "_account", other)
+
+
+def what_failed_is_not_in_the_account(stack: ExitStack) -> None:
+    _other_rows(stack, lambda row: None if row.result is Result.FAILED else row)
+
+
+def what_has_no_answer_counts_as_not_attempted(stack: ExitStack) -> None:
+    def not_attempted(row: PersonaResult) -> PersonaResult:
+        unknown = row.result is Result.UNKNOWN
+        return replace(row, result=Result.NOT_ATTEMPTED) if unknown else row
+
+    _other_rows(stack, not_attempted)
+
+
+def an_exit_code_of_its_own(stack: ExitStack) -> None:
     _instead(stack, Account, "exit_code", property(lambda _self: 0))
 
 
