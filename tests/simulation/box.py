@@ -34,6 +34,7 @@ import personasync.state.segment_writer
 import personasync.state.shared
 import tests.simulation.service
 from personasync.engine.messages import Answer
+from personasync.state.log import Holder
 from tests.simulation.disk import ROOT, Disk, Files, Node
 from tests.simulation.kernel import Kernel, Process
 from tests.simulation.threads import queue_of, threading_of
@@ -114,6 +115,7 @@ class Box:
         yield run, "_LOOK_SECONDS", 600.0  # here no signal is overheard
         yield personasync.model.clock, "datetime", self._wall_clock()
         yield personasync.state.lock, "FileLock", self._file_lock()
+        yield personasync.state.lock, "this_holder", self.holder
         yield personasync.state.rescue, "_folders", self._homes
         yield uuid, "uuid4", lambda: uuid.UUID(int=kernel.chance.getrandbits(128))
         yield os, "getpid", lambda: kernel.process.number
@@ -140,6 +142,11 @@ class Box:
             return messages
 
         return receiving
+
+    def holder(self) -> Holder:
+        """Say who is running, as whoever holds a state does."""
+        process = self.kernel.process
+        return Holder("somebody", process.machine, process.number, process.name, "today")
 
     def _machine(self) -> Machine:
         return self.machines[self.kernel.process.machine]

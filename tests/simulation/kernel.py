@@ -12,7 +12,7 @@ import heapq
 import itertools
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from greenlet import GreenletExit, getcurrent, greenlet
@@ -210,6 +210,10 @@ class Kernel:
                 raise NeverEndsError(f"{process} is still at it")
             self._switch(task)
         self._take_over(self._nobody)
+
+    def errors(self) -> Iterator[BaseException]:
+        """Yield what nobody expected, and ended a task."""
+        return (task.error for task in self._graves if task.error is not None)
 
     def close(self) -> None:
         """Let go of what is still waiting; nothing that it does has any effect."""

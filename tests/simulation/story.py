@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,7 +19,7 @@ from personasync.state.background import SystemClock, beating
 from personasync.state.entry import Header
 from personasync.state.file import FileStateLog
 from personasync.state.locations import shared_location
-from personasync.state.log import Holder, LogContents, StateLog
+from personasync.state.log import LogContents, StateLog
 from personasync.state.postgres import PostgresLog
 from personasync.state.segments import SegmentLog, begin
 from personasync.state.shared import SharedLog
@@ -28,6 +27,7 @@ from tests.simulation.accounts import Happened, faults
 from tests.simulation.asking import RATE, RETRY_FOR, Asking
 from tests.simulation.box import Box, Machine
 from tests.simulation.kernel import Kernel, Process, Task
+from tests.simulation.people import Lost, by_command, by_hand
 from tests.simulation.rows import SimulatedDatabase, Tables
 from tests.simulation.service import OUTAGES, Outage, Service, SimulatedClient, Weather
 from tests.simulation.store import SimulatedBucket, Store
@@ -147,10 +147,7 @@ class _Play:
         """IDs that a run has read under the lock."""
         self.told_only: set[str] = set()
         """IDs that a run could keep nowhere, and showed."""
-        self.destroyed: set[str] = set()
-        """IDs of which somebody destroyed the last copy."""
-        self.forgotten: set[str] = set()
-        """Audios of which somebody took every word out of a state."""
+        self.lost = Lost()
         self.ended: list[tuple[Process, int, Account | None]] = []
         self.exits: dict[Process, float] = {}
         self.kernel.meddle = self._meddle
@@ -187,8 +184,8 @@ class _Play:
                 for number, machine in enumerate(self._jobs()):
                     cron = Process(f"{machine}/cron-{number}", machine)
                     kernel.start(cron, partial(self._cron, machine, number))
-                if "people" in story.troubles and story.kind == "file":
-                    kernel.start(Process("somebody", "ether"), self._somebody)
+                if "people" in story.troubles:
+                    self._people()
                 self._run()
                 self._good_day()
             finally:
@@ -196,6 +193,16 @@ class _Play:
         return Told(
             story, kernel.steps, kernel.kills, kernel.stops, len(self.service.made), kernel.now
         )
+
+    def _people(self) -> None:
+        kernel = self.kernel
+        machine = self.machines["m0"]
+        if self.story.kind == "file":
+            hands = partial(by_hand, kernel, machine, self.service, self.lost)
+            kernel.start(Process("somebody", "ether"), hands)
+        desk = Process("m0/desk", "m0")
+        commands = partial(by_command, kernel, self._log, self.manifest, self.service)
+        kernel.start(desk, lambda: self.shown.update(commands()))
 
     def _jobs(self) -> Iterator[str]:
         """Name the machine of each job that applies."""
@@ -234,7 +241,7 @@ class _Play:
             for persona_id, process in self.service.delivered.items()
             if (not process.dead or process in self.finished) and not self._too_late(persona_id)
         }
-        lost = (must | self.shown | self.known) - known - self.told_only - self.destroyed
+        lost = (must | self.shown | self.known) - known - self.told_only - self.lost.ids
         if lost:
             raise BrokenRuleError(f"IDs are lost: {sorted(lost)}")
 
@@ -242,8 +249,6 @@ class _Play:
         """Let a process have its way to the end."""
         task = self.kernel.start(process, partial(call, process))
         self._run(task)
-        if task.error is not None:
-            raise task.error
 
     @property
     def finished(self) -> set[Process]:
@@ -270,12 +275,12 @@ class _Play:
         if process in self.disturbed or not self.asking.holds_are_sure:
             before = waited_with
         known = _ids_in(contents) & set(self.service.made.values())  # some are but a part of one
-        gone = before - known - self.destroyed
+        gone = before - known - self.lost.ids
         if gone:
             self._break(f"{process} knows nothing of {sorted(gone)}, which another has read")
         self.known |= known
         durable = b"".join(self._durable(process.machine))
-        for persona_id in known - self.destroyed:
+        for persona_id in known - self.lost.ids:
             if self.story.kind == "file" and f'"{persona_id}"'.encode() not in durable:
                 self._break(f"{process} believes in {persona_id}, which is on no disk")
         return contents
@@ -333,16 +338,15 @@ class _Play:
         process = self.kernel.process
         if self.story.kind == "file":
             return FileStateLog(Path(self.machines[process.machine].state), api=API)
-        holder = Holder("somebody", process.machine, 1, process.name, "")
         beside = partial(beating, every=15.0)
         if isinstance(self.store, Tables):
             database = SimulatedDatabase(self.store, self.ether)
             rows = PostgresLog(
-                DATABASE, database, SystemClock(), holder=lambda: holder, beating=beside
+                DATABASE, database, SystemClock(), holder=self.box.holder, beating=beside
             )
             return SharedLog(rows, api=API)
         bucket = SimulatedBucket(self.kernel, self.store, self.ether)
-        segments = SegmentLog(bucket, SystemClock(), PLACE, holder=lambda: holder, beating=beside)
+        segments = SegmentLog(bucket, SystemClock(), PLACE, holder=self.box.holder, beating=beside)
         return SharedLog(segments, api=API)
 
     @property
@@ -398,62 +402,6 @@ class _Play:
                 self.kernel.stop(process, seconds)
         self.machines[machine].slept += seconds
 
-    def _somebody(self) -> None:
-        """Somebody does to the state what people do every day."""
-        machine = self.machines["m0"]
-        kept: list[bytes] = []
-        for _ in range(6):
-            self.kernel.sleep(self.kernel.chance.uniform(0.0, 20.0))
-            held = self._lock_holder(machine)
-            data = machine.disk.read(machine.state)
-            if held or data is None:
-                continue  # people meddle between runs here; during a run is tests/crash's
-            kept.append(data)
-            match self.kernel.chance.choice(["restore", "merge", "delete", "blank", "look"]):
-                case "restore":
-                    self._put(machine, "restores an older state", self.kernel.chance.choice(kept))
-                case "merge":
-                    other = self.kernel.chance.choice(kept)
-                    lines = data.splitlines(keepends=True)
-                    lines += [x for x in other.splitlines(keepends=True) if x not in lines]
-                    self._put(machine, "merges an older state in", b"".join(lines))
-                case "delete":
-                    self._put(machine, "deletes the state", None)
-                case "blank":
-                    self._put(machine, "adds a blank line", data + b"\n")
-                case _:
-                    pass
-
-    def _put(self, machine: Machine, what: str, data: bytes | None) -> None:
-        self.kernel.say(f"somebody {what}")
-        before, asked = self._ids_on(machine), self._audios_on(machine)
-        if data is None:
-            machine.disk.remove(machine.state)
-        else:
-            machine.disk.write(machine.state, data)
-        gone = before - self._ids_on(machine)
-        self.forgotten |= asked - self._audios_on(machine)
-        if gone:  # no other file had them: they are nowhere but in that person's memory
-            self.kernel.say(f"with it go {sorted(gone)}")
-            self.destroyed |= gone
-
-    def _ids_on(self, machine: Machine) -> set[str]:
-        """Return the IDs of a machine's records; what is set aside for people is none."""
-        files = machine.disk.names.items()
-        texts = [bytes(node.data) for name, node in files if not name.endswith((".tmp", ".torn"))]
-        return {i for i in self.service.made.values() if any(i.encode() in t for t in texts)}
-
-    def _audios_on(self, machine: Machine) -> set[str]:
-        """Return the audios of which a machine's state says anything."""
-        data = machine.disk.read(machine.state) or b""
-        audios = {each.request.audio_id for each in self.manifest.personas}
-        return {audio for audio in audios if f'"{audio}"'.encode() in data}
-
-    @staticmethod
-    def _lock_holder(machine: Machine) -> object:
-        node = machine.disk.names.get(f"{machine.state}.lock")
-        return node.holder if node else None
-
     # The rules.
 
     def _break(self, words: str) -> None:
@@ -465,6 +413,8 @@ class _Play:
         self.kernel.run(until)
         if self.kernel.broken:
             raise BrokenRuleError(self.kernel.broken)
+        for error in self.kernel.errors():
+            raise error
 
     def _asks(self, process: Process, audio: str) -> None:
         """A request leaves."""
@@ -475,7 +425,7 @@ class _Play:
             self._break(f"{process} asks for {audio}, and no pending is on disk")
         # Who stood still between its look at the lease and this is excused: nothing can close that.
         excused = process.stopped_since >= self.box.decided[(process, audio)]
-        excused = excused or self.service.made.get(audio) in self.destroyed
+        excused = excused or self.service.made.get(audio) in self.lost.ids
         if not excused and any(_says_id(text, audio) for text in self._readable(process)):
             self._break(f"{process} asks for {audio}, whose ID is known")
 
@@ -522,7 +472,7 @@ class _Play:
             self.asking.asked(process),
             self.told[process],
             self.box.sent.get(process, ()),
-            self.service.made if process in self.disturbed else self.forgotten,
+            self.service.made if process in self.disturbed else self.lost.audios,
         )
         for fault in faults(account, happened):
             self._break(fault)
@@ -545,17 +495,21 @@ def _ids_in(contents: LogContents) -> set[str]:
     return ids
 
 
+def _about(text: bytes, audio: str) -> list[bytes]:
+    """Return the entries of an audio; somebody may have put two on one line."""
+    quoted = f'"{audio}"'.encode()
+    if quoted not in text:
+        return []
+    return [line for line in text.replace(b"}{", b"}\n{").splitlines() if quoted in line]
+
+
 def _pending(text: bytes, audio: str, run: str) -> bool:
-    lines = (line for line in text.splitlines() if f'"{audio}"'.encode() in line)
-    return any(b'"pending"' in line and f'"{run}"'.encode() in line for line in lines)
-
-
-_ID: Final = re.compile(rb'"personaId":"')
+    quoted = f'"{run}"'.encode()
+    return any(b'"pending"' in line and quoted in line for line in _about(text, audio))
 
 
 def _says_id(text: bytes, audio: str) -> bool:
-    lines = (line for line in text.splitlines() if f'"{audio}"'.encode() in line)
-    return any(_ID.search(line.partition(b'"answer"')[0]) for line in lines)
+    return any(b'"personaId":"' in line.partition(b'"answer"')[0] for line in _about(text, audio))
 
 
 def shrink(story: Story, breaks: Callable[[Story], bool]) -> Story:
