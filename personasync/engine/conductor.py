@@ -303,6 +303,9 @@ class Conductor:
         Called by who tells, which takes the place of the thread that hangs:
         nothing but the screen can be trusted to be quick.
         """
+        # Should that thread go on after all, it must not ask: the word to leave is read here.
+        self._left = True
+        self._schedule.close()
         self._steps += self._heard_late()
         steps = [
             (attempt, step)

@@ -115,6 +115,7 @@ class Box:
         yield run, "_LOOK_SECONDS", 600.0  # here no signal is overheard
         yield personasync.model.clock, "datetime", self._wall_clock()
         yield personasync.state.lock, "FileLock", self._file_lock()
+        yield personasync.state.lock, "_POLL_SECONDS", 1.0  # nor is anybody impatient
         yield personasync.state.lock, "this_holder", self.holder
         yield personasync.state.rescue, "_folders", self._homes
         yield uuid, "uuid4", lambda: uuid.UUID(int=kernel.chance.getrandbits(128))

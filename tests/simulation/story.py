@@ -75,7 +75,7 @@ class Story:
             seed,
             personas=chance.choice([1, 1, 1, 2, 2, 3, 6]),
             machines=chance.choice([1, 1, 1, 1, 2, 2, 3]),
-            applies=chance.choice([1, 1, 1, 2, 3]),
+            applies=chance.choice([1, 1, 1, 1, 2, 3]),
             kind=chance.choice(KINDS),
             troubles=tuple(t for t in TROUBLES if chance.random() < 0.5),
             repeat=chance.choice(["conflict", "conflict", "same", "conflict with ID"]),

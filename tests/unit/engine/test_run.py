@@ -871,6 +871,32 @@ class TestSignals:
         assert [each.persona_id for each in known.values()] == ["id-a-1", "id-a-2"]
         assert ran.account.exit_code == 130
 
+    def test_an_append_that_hangs_until_the_run_is_left_sends_nothing(self, monkeypatch, tmp_path):
+        """The account has said that nothing was attempted."""
+        hangs, release = threading.Event(), threading.Event()
+
+        class Hanging(FileStateLog):
+            def append(self, entries):
+                if not hangs.is_set():
+                    hangs.set()
+                    deliver(signal.SIGINT)
+                    deliver(signal.SIGINT)
+                    release.wait(LONG)
+                super().append(entries)
+
+        monkeypatch.setattr(sys.modules["personasync.engine.run"], "_LAST_WORDS_SECONDS", 0.2)
+        api = ScriptedApi()
+        log = Hanging(tmp_path / "s.jsonl", api=API)
+        with log.lock():
+            ran = Ran(plan_of(2), log, api, handle_signals=True)
+            release.set()
+            conductors = [each for each in threading.enumerate() if each.name == "conductor"]
+            for thread in conductors:
+                thread.join(LONG)
+        assert set(ran.rows.values()) == {"not attempted"}
+        assert conductors
+        assert api.requests == []
+
     def test_what_arrives_after_the_run_was_left_is_kept(self, monkeypatch, tmp_path):
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
         left = threading.Event()
