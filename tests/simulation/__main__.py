@@ -7,6 +7,7 @@ import statistics
 import sys
 import time
 import traceback
+from collections import Counter
 
 from click import echo
 
@@ -43,13 +44,13 @@ def main() -> int:
     seconds = time.process_time() - began
     if not told:
         return 0
-    steps = [each.steps for each in told]
+    steps = statistics.median(each.steps for each in told)
+    tally = sum((each.tally for each in told), Counter[str]())
     echo(
-        f"{len(told)} stories, {len(told) / seconds:.0f} a second a core,"
-        f" {statistics.median(steps):.0f} steps in the median;"
-        f" {sum(each.kills for each in told)} kills, {sum(each.stops for each in told)} stops,"
-        f" {sum(each.ids for each in told)} IDs"
+        f"{len(told):,} stories, {len(told) / seconds:.0f} a second a core,"
+        f" {steps:.0f} steps in the median; none broke a rule:"
     )
+    echo(", ".join(f"{count:,} {what}" for what, count in sorted(tally.items())))
     return 0
 
 

@@ -25,6 +25,8 @@ class Happened:
     told: Mapping[str, str]
     signals: Collection[int]
     unsure: Collection[str]
+    alone: bool
+    """Whether nobody else had held the state, and nobody could hold that this run was gone."""
 
 
 def faults(account: Account, happened: Happened) -> Iterator[str]:
@@ -44,6 +46,8 @@ def faults(account: Account, happened: Happened) -> Iterator[str]:
         yield f"nobody expected {account.failure!r}"
     if account.signal is not None and account.signal not in happened.signals:
         yield f"nobody sent signal {account.signal}"
+    if happened.alone and account.stopped and "another run has taken" in account.stopped:
+        yield f"nobody else was there, and {account.stopped}"
     if account.exit_code != _exit_code(account):
         yield f"exit {account.exit_code}, complete: {account.complete}"
 

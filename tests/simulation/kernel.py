@@ -12,6 +12,7 @@ import heapq
 import itertools
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -80,7 +81,8 @@ class Kernel:
         self.chance = random.Random(seed)
         self.now = 0.0
         self.steps = 0
-        self.kills = self.stops = 0
+        self.tally: Counter[str] = Counter()
+        """How often what happened, for the account of a night."""
         self.calm = False
         """Whether nothing breaks any more: the good day at the end of a story."""
         self.meddle: Callable[[Process, str], None] = lambda _process, _what: None
@@ -158,7 +160,7 @@ class Kernel:
         if process.dead:
             return
         process.dead = True
-        self.kills += 1
+        self.tally["kills"] += 1
         self.say(f"{process} is killed")
         self.bury(process)
         if self.process is process:
@@ -183,7 +185,7 @@ class Kernel:
         """Let a process stand still for a while, as SIGSTOP or a sleeping machine does."""
         process.stopped_since = self.now
         process.stopped_until = max(process.stopped_until, self.now + seconds)
-        self.stops += 1
+        self.tally["stops"] += 1
         self.say(f"{process} stands still for {seconds:.1f} s")
 
     def say(self, words: str) -> None:

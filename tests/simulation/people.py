@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
@@ -14,7 +14,7 @@ from personasync.state.entry import Entry
 from personasync.state.find import Record, records
 from personasync.state.log import StateLog
 from tests.simulation.box import Machine
-from tests.simulation.kernel import Kernel
+from tests.simulation.kernel import Kernel, Process
 from tests.simulation.service import Service
 
 
@@ -30,17 +30,24 @@ class Lost:
     audios: set[str] = field(default_factory=set)
 
 
-def by_hand(kernel: Kernel, machine: Machine, service: Service, lost: Lost) -> None:
-    """Change the state file between runs, again and again."""
+def by_hand(
+    kernel: Kernel,
+    machine: Machine,
+    service: Service,
+    lost: Lost,
+    questions: Collection[Process],
+) -> None:
+    """Change the state file between runs, and while one of them waits for a yes."""
     kept: list[bytes] = []
     for _ in range(6):
         kernel.sleep(kernel.chance.uniform(0.0, 20.0))
         node = machine.disk.names.get(f"{machine.state}.lock")
         data = machine.disk.read(machine.state)
-        if data is None or (node and node.holder):
-            continue  # people meddle between runs here; during a run is tests/crash's
+        holder = node.holder[0] if node and node.holder else None
+        if data is None or (holder and holder not in questions):
+            continue  # in the middle of a run is tests/crash's
         kept.append(data)
-        what = kernel.chance.choice(list(_BY_HAND))
+        what = kernel.chance.choice([*_BY_HAND, _MERGES, _MERGES])
         kernel.say(f"somebody {what}")
         before, asked = _ids_on(machine, service), _audios_in(data, service)
         changed = _BY_HAND[what](data, kernel.chance.choice(kept), kernel.chance)
@@ -48,6 +55,8 @@ def by_hand(kernel: Kernel, machine: Machine, service: Service, lost: Lost) -> N
             machine.disk.remove(machine.state)
         elif changed != data:
             machine.disk.write(machine.state, changed)
+        if changed != data:
+            kernel.tally["merges" if what == _MERGES else "other changes by hand"] += 1
         lost.audios |= asked - _audios_in(changed or b"", service)
         gone = before - _ids_on(machine, service)
         if gone:  # no other file had them: they are nowhere but in that person's memory
@@ -76,11 +85,12 @@ def _cut(data: bytes, chance: Random) -> bytes:
     return data[: chance.randint(max(header, last), len(data))]
 
 
+_MERGES: Final = "merges an older state in"
 _BY_HAND: Final[dict[str, Callable[[bytes, bytes, Random], bytes | None]]] = {
     "looks at the state": lambda data, _older, _chance: data,
     "restores an older state": lambda _data, older, _chance: older,
     "copies the state over itself": lambda data, _older, _chance: data + b"",
-    "merges an older state in": lambda data, older, _chance: _merged(data, older),
+    _MERGES: lambda data, older, _chance: _merged(data, older),
     "deletes the state": lambda _data, _older, _chance: None,
     "adds a blank line": lambda data, _older, _chance: data + b"\n",
     "joins two lines": lambda data, _older, _chance: _joined(data),

@@ -40,6 +40,11 @@ class Tables:
     rescue: dict[str, tuple[float, str]] = field(default_factory=dict)
     """By name: when it came, and its entry."""
 
+    def holder_now(self) -> str | None:
+        """Return which process has the state, as the server knows it."""
+        held = postgres_rows.holder_of(self.holder)
+        return held.command if held else None
+
     def durable(self) -> list[bytes]:
         """Return all that is kept."""
         return self.readable(float("inf"))

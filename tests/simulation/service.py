@@ -143,6 +143,7 @@ class SimulatedClient:
             here.wait(READ_TIMEOUT)  # what is there when the time is over is read all the same
         reply = arrived[0] if arrived else None
         if reply is None:
+            kernel.tally["lost answers"] += 1
             return Unclear("no whole answer")
         kernel.step(f"answer {reply[0]} for {audio}")
         made = self._service.made.get(audio)
@@ -175,6 +176,7 @@ class SimulatedClient:
             return None
         if chance.random() < weather.cut:
             body = body[: chance.randrange(len(body))]
+            kernel.tally["answers cut short"] += 1
         return status, body
 
     def _later(self, process: Process, request: PersonaRequest) -> None:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from personasync.state import lease
 from personasync.state.bucket import ConflictError, Found, RefusedError, UnclearError
 from tests.simulation.kernel import Kernel, Process
 
@@ -19,6 +20,11 @@ class Store:
     objects: dict[str, bytes] = field(default_factory=dict)
     born: dict[str, float] = field(default_factory=dict)
     """When each object was first there."""
+
+    def holder_now(self) -> str | None:
+        """Return which process has the state, as the store knows it."""
+        held = lease.decode(self.objects.get(lease.NAME, b""))
+        return held.holder.command if held and held.holder else None
 
     def durable(self) -> list[bytes]:
         """Return all that is kept."""
