@@ -17,12 +17,16 @@ from personasync.model.steps import Command, NextStep, Option
 from personasync.plan.preflight import Verdict
 from personasync.render.commands import HERE, Shell
 from personasync.render.layout import Style, paint, wrap
-from personasync.render.remedies import APPLY, CHECK_THE_KEY
+from personasync.render.remedies import APPLY, CHECK_THE_KEY, RECORD_MANY
 from personasync.render.safe import page, printable
 from personasync.state.entry import Origin
 
 _REASON_LIMIT: Final = 500
 _RECEIVED_LIMIT: Final = 160
+_MANY: Final = (
+    ". Many are recorded at once, from a table or an older copy of the state, by ",
+    RECORD_MANY,
+)
 _GLUE: Final = "\x1f"
 """Stands for the spaces of a command, which no line break may part."""
 
@@ -256,14 +260,20 @@ def _conflicts(rows: Sequence[PersonaResult]) -> Iterator[_Group]:
             "lost",
             "In conflict: the persona exists, and its ID is lost at the API's side: a request of"
             " ours made it, most likely, and its answer did not arrive.",
-            "asking again cannot bring the ID. If you find it at the service, record it; or use"
-            " another audio",
+            NextStep(
+                "asking again cannot bring the ID. If you find it at the service, record it; or use"
+                " another audio",
+                *_MANY,
+            ),
         ),
         (
             "elsewhere",
             "In conflict: a persona of this audio exists, but its ID is not known.",
-            "find the ID where the persona was made, or in an older copy of the state, and record"
-            " it; or use another audio",
+            NextStep(
+                "find the ID where the persona was made, or in an older copy of the state, and"
+                " record it; or use another audio",
+                *_MANY,
+            ),
         ),
         (
             "refused",

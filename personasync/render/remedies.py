@@ -28,14 +28,20 @@ ASKED_AGAIN: Final = (
 )
 CHECK_THE_KEY: Final = "check PERSONASYNC_API_KEY, or the file that PERSONASYNC_API_KEY_FILE names"
 APPLY: Final = Command("apply")
+RECORD_MANY: Final = Command("import", (), (Option("from", "FILE"),))
+"""Records what a table of IDs has, or an older copy of the state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way out of a trouble: ``words``, which lead up to the command that they speak of."""
+    """One way out of a trouble: ``words``, which lead up to the command that they speak of.
+
+    ``many`` does the same for several personas at once.
+    """
 
     words: str
     command: Command
+    many: Command | None = None
 
     def __str__(self) -> str:
         return f"{self.words}: {self.command}"
@@ -65,7 +71,7 @@ def conflict(name: str, entry: Entry | None = None) -> tuple[Way, ...]:
             f"{_ANOTHER_AUDIO}, or find its ID where it was made, or in an older copy of the state,"
             " and record it"
         )
-    return (Way(words, record(name, entry)),)
+    return (Way(words, record(name, entry), RECORD_MANY),)
 
 
 def changed(name: str) -> tuple[Way, ...]:

@@ -100,8 +100,10 @@ class Block:
         """Return the commands of one way out; one for any of the rows where they are many."""
         if not self.crowded:
             return [row.ways[way].command for row in self.rows]
+        any_of_them = self.rows[0].ways[way]
         special = [row.ways[way].command for row in self.rows if not row.plain]
-        return [general(self.rows[0].ways[way].command), *special]
+        many = [any_of_them.many] if any_of_them.many else []
+        return [general(any_of_them.command), *many, *special]
 
 
 def general(command: Command) -> Command:

@@ -104,7 +104,8 @@ Failed: no request reached the API, and nothing was made.
 
 In conflict: a persona of this audio exists, but its ID is not known.
   To mend it: find the ID where the persona was made, or in an older copy of the state, and record
-    it; or use another audio.
+    it; or use another audio. Many are recorded at once, from a table or an older copy of the state,
+    by `personasync import --from FILE`.
   this audio made a persona somewhere else:
     personasync import c1 PERSONA_ID --state 'my state.jsonl'
     personasync import c2 PERSONA_ID --state 'my state.jsonl'
@@ -264,13 +265,15 @@ Stopped: answers do not arrive
 In conflict: the persona exists, and its ID is lost at the API's side: a request of ours made it,
   most likely, and its answer did not arrive.
   To mend it: asking again cannot bring the ID. If you find it at the service, record it; or use
-    another audio.
+    another audio. Many are recorded at once, from a table or an older copy of the state, by
+    `personasync import --from FILE`.
   the API answered 409:
     personasync import ours PERSONA_ID
 
 In conflict: a persona of this audio exists, but its ID is not known.
   To mend it: find the ID where the persona was made, or in an older copy of the state, and record
-    it; or use another audio.
+    it; or use another audio. Many are recorded at once, from a table or an older copy of the state,
+    by `personasync import --from FILE`.
   the API answered 409:
     personasync import theirs PERSONA_ID
 

@@ -254,6 +254,7 @@ def test_rows_of_one_trouble_are_explained_once(count: int, commands: int) -> No
         else ("        personasync import k0 PERSONA_ID", 11)
     )
     assert ("        personasync import KEY PERSONA_ID" in lines) is (commands == 1)
+    assert ("        personasync import --from FILE" in lines) is (commands == 1)
 
 
 def test_a_long_change_shows_where_the_values_begin_to_differ() -> None:
