@@ -105,7 +105,7 @@ Failed: no request reached the API, and nothing was made.
 In conflict: a persona of this audio exists, but its ID is not known.
   To mend it: find the ID where the persona was made, or in an older copy of the state, and record
     it; or use another audio. Many are recorded at once, from a table or an older copy of the state,
-    by `personasync import --from FILE`.
+    by `personasync import --from FILE --state 'my state.jsonl'`.
   this audio made a persona somewhere else:
     personasync import c1 PERSONA_ID --state 'my state.jsonl'
     personasync import c2 PERSONA_ID --state 'my state.jsonl'
