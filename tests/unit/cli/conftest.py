@@ -1,6 +1,6 @@
 """The command run inside the test's own process, in a folder of its own."""
 
-import signal
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,9 +36,10 @@ class Cli:
 def cli(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Cli]:
-    """The command, in an empty folder; the handler of SIGTERM is put back afterwards."""
+    """The command, in an empty folder; what ``-v`` does to the log ends with the test."""
     monkeypatch.chdir(tmp_path)
-    before = signal.getsignal(signal.SIGTERM)
+    log = logging.getLogger("personasync")
+    before = log.level
 
     def run(args: tuple[str, ...]) -> Ended:
         capsys.readouterr()
@@ -47,4 +48,4 @@ def cli(
         return Ended(code, said.out, said.err)
 
     yield Cli(tmp_path, run)
-    signal.signal(signal.SIGTERM, before)
+    log.setLevel(before)
