@@ -96,11 +96,6 @@ class Complaint:
         """Return a diagnostic about where the parser stopped."""
         return self.at(self.line, self.column, width, code, message, hint)
 
-    def at_begun(self, code: str, message: str, hint: str) -> Diagnostic:
-        """Return a diagnostic about what began and could not be ended."""
-        width = len(self.begun)
-        return self.at(self.context_line, self.context_column, width, code, message, hint)
-
 
 def complaint_of(file: str, data: bytes, error: yaml.MarkedYAMLError, scalar: Any) -> Complaint:
     """Return what the parser's error says, with the lines around it."""

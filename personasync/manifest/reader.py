@@ -19,6 +19,7 @@ import yaml
 
 from personasync.manifest.layout import LOST_INDENTATION
 from personasync.manifest.slips import MAX_DEPTH, TOO_DEEP, explain_bytes, explain_syntax
+from personasync.manifest.texts import IF_TEXT
 from personasync.manifest.values import (
     BROKEN,
     MAY_BE_TYPED,
@@ -511,7 +512,7 @@ class _Builder:
             "unknown-tag",
             event,
             f"the tag {cut(shown, 60)} is not known here",
-            hint="quote it if it is meant as text"
+            hint=IF_TEXT
             if not tag.startswith("tag:yaml.org,2002:")
             else "remove the tag: only plain YAML data is read, and nothing is constructed",
         )
@@ -524,7 +525,7 @@ class _Builder:
                 "undefined-alias",
                 event,
                 f"*{name} refers to an anchor &{name} that is not defined above",
-                hint="quote it if it is meant as text",
+                hint=IF_TEXT,
             )
             return BROKEN
         if isinstance(value, _Unfinished):

@@ -9,9 +9,9 @@ from typing import Any, Final, NamedTuple
 from personasync.manifest.ids import id_trouble
 from personasync.manifest.reader import Document
 from personasync.manifest.taken_in import taken_in
-from personasync.manifest.texts import text_troubles
+from personasync.manifest.texts import IF_TEXT, text_troubles
 from personasync.manifest.values import Map, Value
-from personasync.manifest.words import IF_TEXT, QUOTE_LINE
+from personasync.manifest.words import QUOTE_LINE
 from personasync.model.contract import (
     DEFAULT_VOCAL_END,
     DEFAULT_VOCAL_START,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import yaml
@@ -20,7 +21,7 @@ from personasync.manifest.layout import (
     within_quotes,
 )
 from personasync.manifest.meaning import ID_FIELDS, NUMBERS, better_than_quotes
-from personasync.manifest.texts import LONGEST_ADVICE, in_quotes
+from personasync.manifest.texts import IF_TEXT, LONGEST_ADVICE, in_quotes
 from personasync.model.diagnostics import Diagnostic, Place, Severity
 from personasync.model.spelling import cut
 
@@ -241,39 +242,6 @@ _MARK_FIRST: Final = re.compile(r"\s*(?P<mark>(?:[@`%&*!|>}\],]+[ \t]*)+)")
 _KEY_FIRST: Final = re.compile(r"[\w.-]+:(?:\s|$)")
 
 
-def _reserved_start(c: Complaint) -> Diagnostic | None:
-    if "cannot start any token" not in c.problem:
-        return None
-    value = c.rest.rstrip()
-    return c.here(
-        "reserved-character",
-        f"an unquoted value cannot begin with {value[:1]}",
-        _quote(c, c.line, value),
-        width=len(value),
-    )
-
-
-def _bad_name(c: Complaint) -> Diagnostic | None:
-    if "scanning an alias" not in c.context and "scanning an anchor" not in c.context:
-        return None
-    what = "an alias" if "alias" in c.context else "an anchor"
-    return c.at_begun(
-        "bad-alias" if what == "an alias" else "bad-anchor",
-        f"an unquoted {c.begun[:1]} begins {what}, and no name for it follows",
-        _quote(c, c.context_line, c.begun, _IF_TEXT),
-    )
-
-
-def _bad_tag(c: Complaint) -> Diagnostic | None:
-    if "tag" not in c.context and "tag handle" not in c.problem:
-        return None
-    return c.at_begun(
-        "unknown-tag",
-        "an unquoted ! begins a tag, and this one is not known",
-        _quote(c, c.context_line, c.begun, _IF_TEXT),
-    )
-
-
 def _bad_escape(c: Complaint) -> Diagnostic | None:
     if "escape" not in c.problem and "hexdecimal" not in c.problem:
         return None
@@ -304,16 +272,6 @@ def _bad_escape(c: Complaint) -> Diagnostic | None:
         "bad-escape",
         message,
         r"write \\ for a backslash, or use single quotes, where it needs no doubling",
-    )
-
-
-def _block_header(c: Complaint) -> Diagnostic | None:
-    if "block scalar" not in c.context:
-        return None
-    return c.at_begun(
-        "bad-block-text",
-        f"an unquoted {c.begun[:1]} begins a block of text, which starts on the next line",
-        _quote(c, c.context_line, c.begun, "put the text on the next line, indented, or quote it"),
     )
 
 
@@ -507,25 +465,6 @@ def _after_bracket(c: Complaint) -> Diagnostic | None:
     )
 
 
-def _dash(c: Complaint) -> Diagnostic | None:
-    listed = _expected_key(c) and re.match(r"-(\s|$)", c.rest)
-    if not listed and not re.search("(block )?sequence entries are not allowed", c.problem):
-        return None
-    return c.here(
-        "unexpected-list",
-        "a list entry (-) stands where a key belongs",
-        "remove the dash and the space after it: a manifest has no lists",
-        width=1,
-    )
-
-
-def _no_key(c: Complaint) -> Diagnostic | None:
-    if not _expected_key(c) or not c.rest.startswith(":"):
-        return None
-    hint = "write the key before the colon"
-    return c.here("missing-key", "a key is missing before the colon", hint, width=1)
-
-
 def _bad_indentation(c: Complaint) -> Diagnostic | None:
     starts_here = not c.before.strip()
     document_start = "<document start>" in c.problem
@@ -545,7 +484,7 @@ def _flow(c: Complaint) -> Diagnostic | None:
         what = "list" if bracket == "[" else "mapping"
         hint = f"close it with {closing}"
         if ":" not in value and "*" not in value:  # no field takes a list
-            hint = _quote(c, c.context_line, value, _IF_TEXT)
+            hint = _quote(c, c.context_line, value, IF_TEXT)
         return c.at(
             c.context_line,
             c.context_column,
@@ -569,31 +508,8 @@ def _no_value(c: Complaint) -> Diagnostic | None:
         return c.here("missing-value", "a value is missing here")
     hint = None
     if c.before.rstrip().endswith(":"):
-        hint = _quote(c, c.line, c.rest.strip(), _IF_TEXT)
+        hint = _quote(c, c.line, c.rest.strip(), IF_TEXT)
     return c.here("missing-value", f"a value is missing before {found}", hint, width=1)
-
-
-def _question_mark(c: Complaint) -> Diagnostic | None:
-    if "mapping keys are not allowed" not in c.problem:
-        return None
-    value = c.rest.rstrip()
-    return c.here(
-        "reserved-character",
-        "an unquoted value cannot begin with a question mark and a space",
-        _quote(c, c.line, value),
-        width=len(value),
-    )
-
-
-def _after_value(c: Complaint) -> Diagnostic | None:
-    if not _unexpected(c):
-        return None
-    return c.here(
-        "unexpected-text",
-        "this cannot follow the value before it",
-        "write each entry on a line of its own, and quote text that holds special characters",
-        width=len(c.rest.rstrip()),
-    )
 
 
 def _after_document(c: Complaint) -> Diagnostic | None:
@@ -607,32 +523,6 @@ def _after_document(c: Complaint) -> Diagnostic | None:
     )
 
 
-_RECOGNISERS: Final[tuple[Callable[[Complaint], Diagnostic | None], ...]] = (
-    _too_deep,
-    *LAYOUT_SLIPS,
-    _unclosed_quote,
-    _tab,
-    _mark_before_key,
-    _reserved_start,
-    _bad_name,
-    _bad_tag,
-    _bad_escape,
-    _block_header,
-    _misplaced_colon,
-    _missing_colon,
-    _after_quote,
-    _after_bracket,
-    _dash,
-    _no_key,
-    _flow,
-    _no_value,
-    _question_mark,
-    _after_document,
-    _bad_indentation,
-    _after_value,
-)
-
-
 def _unexpected(c: Complaint) -> bool:
     """Return whether something follows what had ended."""
     return _expected_key(c) or "<document start>" in c.problem
@@ -642,7 +532,126 @@ def _expected_key(c: Complaint) -> bool:
     return "expected key" in c.problem or "expected <block end>" in c.problem
 
 
-_IF_TEXT: Final = "quote it if it is meant as text"
+# Where a slip stands: a line, a column, and the text that is underlined.
+
+
+def _sign(c: Complaint) -> tuple[int, int, str]:
+    return c.line, c.column, c.rest[:1]
+
+
+def _rest(c: Complaint) -> tuple[int, int, str]:
+    return c.line, c.column, c.rest.rstrip()
+
+
+def _begun(c: Complaint) -> tuple[int, int, str]:
+    return c.context_line, c.context_column, c.begun
+
+
+@dataclass(frozen=True, slots=True)
+class _Slip:
+    """A slip that the parser's own words tell: when it is this one, where it is, what is said.
+
+    ``{}`` in the message stands for its first sign. ``quote`` leads up to the
+    text in quotes, where these mend it.
+    """
+
+    when: Callable[[Complaint], object]
+    where: Callable[[Complaint], tuple[int, int, str]]
+    code: str
+    message: str
+    hint: str | None = None
+    quote: str | None = None
+
+    def __call__(self, c: Complaint) -> Diagnostic | None:
+        if not self.when(c):
+            return None
+        line, column, text = self.where(c)
+        hint = self.hint if self.quote is None else _quote(c, line, text, self.quote)
+        return c.at(line, column, len(text), self.code, self.message.format(text[:1]), hint)
+
+
+_RECOGNISERS: Final[tuple[Callable[[Complaint], Diagnostic | None], ...]] = (
+    _too_deep,
+    *LAYOUT_SLIPS,
+    _unclosed_quote,
+    _tab,
+    _mark_before_key,
+    _Slip(
+        lambda c: "cannot start any token" in c.problem,
+        _rest,
+        "reserved-character",
+        "an unquoted value cannot begin with {}",
+        quote="quote it",
+    ),
+    _Slip(
+        lambda c: "scanning an alias" in c.context,
+        _begun,
+        "bad-alias",
+        "an unquoted {} begins an alias, and no name for it follows",
+        quote=IF_TEXT,
+    ),
+    _Slip(
+        lambda c: "scanning an anchor" in c.context,
+        _begun,
+        "bad-anchor",
+        "an unquoted {} begins an anchor, and no name for it follows",
+        quote=IF_TEXT,
+    ),
+    _Slip(
+        lambda c: "tag" in c.context or "tag handle" in c.problem,
+        _begun,
+        "unknown-tag",
+        "an unquoted ! begins a tag, and this one is not known",
+        quote=IF_TEXT,
+    ),
+    _bad_escape,
+    _Slip(
+        lambda c: "block scalar" in c.context,
+        _begun,
+        "bad-block-text",
+        "an unquoted {} begins a block of text, which starts on the next line",
+        quote="put the text on the next line, indented, or quote it",
+    ),
+    _misplaced_colon,
+    _missing_colon,
+    _after_quote,
+    _after_bracket,
+    _Slip(
+        lambda c: (
+            "sequence entries are not allowed" in c.problem
+            or (_expected_key(c) and re.match(r"-(\s|$)", c.rest))
+        ),
+        _sign,
+        "unexpected-list",
+        "a list entry (-) stands where a key belongs",
+        "remove the dash and the space after it: a manifest has no lists",
+    ),
+    _Slip(
+        lambda c: _expected_key(c) and c.rest.startswith(":"),
+        _sign,
+        "missing-key",
+        "a key is missing before the colon",
+        "write the key before the colon",
+    ),
+    _flow,
+    _no_value,
+    _Slip(
+        lambda c: "mapping keys are not allowed" in c.problem,
+        _rest,
+        "reserved-character",
+        "an unquoted value cannot begin with a question mark and a space",
+        quote="quote it",
+    ),
+    _after_document,
+    _bad_indentation,
+    _Slip(
+        _unexpected,
+        _rest,
+        "unexpected-text",
+        "this cannot follow the value before it",
+        "write each entry on a line of its own, and quote text that holds special characters",
+    ),
+)
 
 
 def _quote(c: Complaint, line: int, text: str, words: str = "quote it") -> str:

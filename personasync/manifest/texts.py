@@ -15,6 +15,8 @@ from personasync.model.spelling import cut, quoted
 LONGEST_ADVICE: Final = 300
 """Characters of what a hint says to write; most descriptions are shorter, and are not cut."""
 
+IF_TEXT: Final = "quote it if it is meant as text"
+
 SHORT_DESCRIPTION: Final = 15
 """Characters; a shorter description can hardly capture a style."""
 

@@ -21,7 +21,7 @@ from personasync.manifest.meaning import (
 )
 from personasync.manifest.reader import Document
 from personasync.manifest.schemas import Violation, load_schema
-from personasync.manifest.texts import LONGEST_ADVICE, in_quotes, text_troubles
+from personasync.manifest.texts import IF_TEXT, LONGEST_ADVICE, in_quotes, text_troubles
 from personasync.manifest.values import BROKEN, Map, Odd, Oddity, Value, kind_of
 from personasync.model.diagnostics import Diagnostic, Place, Severity
 from personasync.model.spelling import cut, joined, quoted
@@ -31,7 +31,6 @@ Path = tuple[str | int, ...]
 
 _GUESSES: Final = 100  # how many unknown fields of one mapping are compared with the known ones
 _QUOTE: Final = "quote it"
-IF_TEXT: Final = "quote it if it is meant as text"
 QUOTE_LINE: Final = "quote the whole text; or put a space after # if it is a comment"
 """Advice that ``with_quoted`` completes, as it does with those to quote a value."""
 
