@@ -57,11 +57,15 @@ class Complaint:
 
     def line_above(self, line: int) -> tuple[int, str] | None:
         """Return the nearest line above that holds more than a comment, and its number."""
-        for number in range(line - 1, max(0, line - 20), -1):
-            text = self.lines.get(number, "")
+        for number, text in self.above(line):
             if text.strip() and not text.lstrip().startswith("#"):
                 return number, text
         return None
+
+    def above(self, line: int) -> Iterator[tuple[int, str]]:
+        """Yield the lines above one that may belong to the same entry, the nearest first."""
+        for number in range(line - 1, max(0, line - 20), -1):
+            yield number, self.lines.get(number, "")
 
     def near(self) -> Iterator[tuple[int, str]]:
         """Yield the lines, with their numbers, of which one is at fault: the last ones read.

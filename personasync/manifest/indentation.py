@@ -11,7 +11,7 @@ from typing import Final
 
 from personasync.manifest.complaint import Complaint
 from personasync.manifest.layout import continued_text, fields_of
-from personasync.manifest.lines import pick_lines
+from personasync.manifest.lines import indent_of, pick_lines
 from personasync.model.diagnostics import Diagnostic
 
 _ABOVE: Final = 200
@@ -115,7 +115,7 @@ def _entries(c: Complaint) -> Iterator[_Entry]:
     header: int | None = None  # how far a line is indented that opened a block of text
     text = 0  # and how far the text of the block is
     for number, line in sorted(lines.items()):
-        indent = len(line) - len(line.lstrip(" "))
+        indent = indent_of(line)
         if not line.strip():
             continue
         if header is not None:

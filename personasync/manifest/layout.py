@@ -13,6 +13,7 @@ from typing import Final
 
 from personasync.manifest.complaint import Complaint
 from personasync.manifest.ids import QUOTES
+from personasync.manifest.lines import indent_of
 from personasync.manifest.meaning import ID_FIELDS, NUMBERS
 from personasync.manifest.schemas import load_schema
 from personasync.manifest.texts import LONGEST_ADVICE, in_quotes
@@ -222,7 +223,7 @@ def _left_over_braces(c: Complaint) -> Diagnostic | None:
     """Find the ``{}`` of ``personas: {}``, with the first entry written below it."""
     above = c.line_above(c.line)
     match = _NOTHING.match(above[1]) if above is not None else None
-    if above is None or match is None or _indent(c.text) <= _indent(above[1]):
+    if above is None or match is None or indent_of(c.text) <= indent_of(above[1]):
         return None
     return c.at(
         above[0],
@@ -232,10 +233,6 @@ def _left_over_braces(c: Complaint) -> Diagnostic | None:
         f"{match['key'].strip()} is {match['nothing']}, which is nothing, and entries follow it",
         f"remove the {match['nothing']}",
     )
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip(" "))
 
 
 def _text_below_header(c: Complaint) -> Diagnostic | None:
@@ -249,9 +246,9 @@ def _text_below_header(c: Complaint) -> Diagnostic | None:
         if header is None:
             return None
         first = c.lines.get(header[0] + 1, "")
-        key = _indent(header[1])
-        wanted = max(_indent(first), 0) if _indent(first) > key else key + 2
-        if _indent(line) >= wanted:
+        key = indent_of(header[1])
+        wanted = max(indent_of(first), 0) if indent_of(first) > key else key + 2
+        if indent_of(line) >= wanted:
             continue
         match = _HEADER.match(header[1])
         assert match is not None
@@ -261,7 +258,7 @@ def _text_below_header(c: Complaint) -> Diagnostic | None:
             return c.at(header[0], 1, len(match["key"]), LOST_INDENTATION, message, hint)
         return c.at(
             number,
-            _indent(line) + 1,
+            indent_of(line) + 1,
             len(line.strip()),
             "bad-block-text",
             f"text that belongs to {match['key']}: {match['header']} must be indented below it",
@@ -272,8 +269,7 @@ def _text_below_header(c: Complaint) -> Diagnostic | None:
 
 def _header_above(c: Complaint, line: int) -> tuple[int, str] | None:
     """Return the line that opens the block of text which a line seems to belong to."""
-    for number in range(line - 1, max(0, line - 20), -1):
-        text = c.lines.get(number, "")
+    for number, text in c.above(line):
         if _HEADER.match(text):
             return number, text
         if _ENTRY.match(text):
@@ -285,8 +281,7 @@ def owner_of(c: Complaint, line: int) -> tuple[int, str] | None:
     """Return the entry above, of plain text, that a line with no key of its own goes on with."""
     if _ENTRY.match(c.lines.get(line, "")) and is_field(c.lines[line].partition(":")[0].strip()):
         return None
-    for number in range(line - 1, max(0, line - 20), -1):
-        text = c.lines.get(number, "")
+    for number, text in c.above(line):
         if (entry := _PLAIN_ENTRY.match(text)) is not None:
             return None if entry["key"] in _NO_TEXTS else (number, text)
         if _ENTRY.match(text) or not text.strip():
@@ -302,8 +297,8 @@ def continued_text(c: Complaint, line: int) -> Diagnostic | None:
     match = _PLAIN_ENTRY.match(owner[1])
     assert match is not None
     key, text = match["key"], c.lines[line]
-    wanted = _indent(owner[1]) + 2
-    column, width = _indent(text) + 1, len(text.strip())
+    wanted = indent_of(owner[1]) + 2
+    column, width = indent_of(text) + 1, len(text.strip())
     if re.search(r":(?:\s|$)", text) is None:
         return c.at(
             line,

@@ -33,6 +33,11 @@ def _with_source(diagnostic: Diagnostic, lines: Mapping[str, dict[int, str]]) ->
     return replace(diagnostic, source=source, related=related)
 
 
+def indent_of(line: str) -> int:
+    """Return by how many spaces a line is indented."""
+    return len(line) - len(line.lstrip(" "))
+
+
 def pick_lines(data: bytes, wanted: Collection[int]) -> dict[int, str]:
     """Return the wanted lines, which count from 1, as far as the text has them.
 

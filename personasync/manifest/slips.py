@@ -339,8 +339,7 @@ def _missing_colon(c: Complaint) -> Diagnostic | None:
 
 def _broken_header(c: Complaint, line: int) -> Diagnostic | None:
     """Find a ``description:>`` or ``description= >`` above lines of text that have no key."""
-    for number in range(line - 1, max(0, line - 20), -1):
-        text = c.lines.get(number, "")
+    for number, text in c.above(line):
         match = _BROKEN_HEADER.match(text)
         if match is not None and is_field(match["key"]):
             return _incomplete_entry(c, number, text)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Container, Iterator
 from typing import Final
 
+from personasync.manifest.lines import indent_of
 from personasync.manifest.reader import Document
 from personasync.model.contract import API_FIELDS
 from personasync.model.diagnostics import Diagnostic, Place, Severity
@@ -38,12 +39,12 @@ class _Written:
         opened = _PROPERTIES.match(first, place.column - 1)
         assert opened is not None
         self.place, self.field = place, field
-        self.indent = len(first) - len(first.lstrip(" "))
+        self.indent = indent_of(first)
         self.mark = first[opened.end() : opened.end() + 1]
         self.lines = [(place.line, first[place.column - 1 :])]
         for number in range(place.line + 1, place.end_line + 1):
             line = document.line(number)
-            if self.block and line.strip() and len(line) - len(line.lstrip(" ")) <= self.indent:
+            if self.block and line.strip() and indent_of(line) <= self.indent:
                 break
             self.lines.append((number, line))
 
