@@ -29,17 +29,7 @@ def read_manifest(
     from personasync.manifest.load import load_manifest  # not every command has one
 
     if not workspace.has_manifest:
-        from personasync.manifest.find import with_other_suffix
-
-        hint = NextStep(
-            "name a manifest with ",
-            Option("manifest"),
-            ", or write one to start from: ",
-            Command("init"),
-        )
-        if (other := with_other_suffix(DEFAULT_MANIFEST)) is not None:
-            hint = NextStep(f"there is a {other}: name it with ", Option("manifest", other))
-        raise ManifestError(f"there is no {DEFAULT_MANIFEST} here", hint=hint)
+        raise no_manifest()
     manifest = load_manifest(workspace.manifest_paths)
     if manifest.warnings and strict:
         told = counted(sum(warning.count for warning in manifest.warnings), "warning")
@@ -53,6 +43,21 @@ def read_manifest(
         color = workspace.console.remark_color
         workspace.console.say(render_text(manifest.warnings, color=color))
     return manifest
+
+
+def no_manifest() -> ManifestError:
+    """Return what is said where none was named and none is there."""
+    from personasync.manifest.find import with_other_suffix
+
+    hint = NextStep(
+        "name a manifest with ",
+        Option("manifest"),
+        ", or write one to start from: ",
+        Command("init"),
+    )
+    if (other := with_other_suffix(DEFAULT_MANIFEST)) is not None:
+        hint = NextStep(f"did you mean {other}? name it with ", Option("manifest", other))
+    return ManifestError(f"there is no {DEFAULT_MANIFEST} here", hint=hint)
 
 
 def optional_manifest(workspace: Workspace) -> Manifest:

@@ -700,6 +700,9 @@ def test_init_writes_a_manifest_that_works_and_never_overwrites(tool: Tool) -> N
         "voices/personas.schema.json",
         "voices/personas.yaml",
     ]
+    assert first.stderr == (
+        "Next: write a persona into it, then run: personasync plan -f voices/personas.yaml\n"
+    )
     manifest = tool.folder / "voices" / "personas.yaml"
     assert tool("validate", "--strict", "-f", str(manifest)).code == 0
     empty = tool("plan", "-f", str(manifest))
@@ -710,9 +713,18 @@ def test_init_writes_a_manifest_that_works_and_never_overwrites(tool: Tool) -> N
         1,
         "",
         "Error: voices/personas.yaml is there already; nothing was written\n"
-        "  see what it says with: personasync validate\n",
+        "  see what it says with: personasync validate -f voices/personas.yaml\n",
     )
     assert {path: snapshot(path) for path in manifest.parent.iterdir()} == before
+
+
+@pytest.mark.parametrize("command", [["plan"], ["validate"], ["apply"], ["list"]], ids=" ".join)
+def test_the_other_suffix_is_what_was_meant(tool: Tool, command: list[str]) -> None:
+    tool.write("personas.yml", "version: 1\npersonas: {}\n")
+    ended = tool(*command)
+    assert "there is no personas.yaml here" in ended.stderr
+    assert "did you mean personas.yml? name it with -f personas.yml" in ended.stderr
+    assert tool(*command, "-f", "personas.yml").stderr.count("personas.yml?") == 0
 
 
 @pytest.mark.parametrize("uncommented", ["personas", "settings defaults personas"])

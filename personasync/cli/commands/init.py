@@ -13,6 +13,9 @@ from personasync.cli.options import option
 from personasync.cli.workspace import DEFAULT_MANIFEST
 from personasync.manifest.schemas import schema_text
 from personasync.model.errors import PersonasyncError
+from personasync.model.steps import Command as CommandToRun
+from personasync.model.steps import NextStep, Option
+from personasync.render.commands import HERE
 
 MANIFEST: Final = """\
 # yaml-language-server: $schema=personas.schema.json
@@ -79,7 +82,7 @@ def command(folder: str, quiet: bool) -> int:
     if (target / DEFAULT_MANIFEST).exists():
         raise PersonasyncError(
             f"{target / DEFAULT_MANIFEST} is there already; nothing was written",
-            hint="see what it says with: personasync validate",
+            hint=NextStep("see what it says with: ", _there("validate", target)),
         )
     files = {
         ".gitattributes": _ATTRIBUTES,
@@ -95,8 +98,15 @@ def command(folder: str, quiet: bool) -> int:
         raise PersonasyncError(
             f"cannot write to {target}: {error.strerror}", hint="name another folder"
         ) from error
-    console.say("Next: write a persona into it, then run: personasync plan")
+    console.say(f"Next: write a persona into it, then run: {HERE.line(_there('plan', target))}")
     return 0
+
+
+def _there(name: str, folder: Path) -> CommandToRun:
+    """Return a command about what is written to a folder."""
+    manifest = folder / DEFAULT_MANIFEST
+    named = () if folder == Path() else (Option("manifest", str(manifest)),)
+    return CommandToRun(name, (), named)
 
 
 def _write(console: Console, path: Path, text: str) -> None:

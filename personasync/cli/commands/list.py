@@ -9,7 +9,7 @@ import click
 
 from personasync.cli.completion import complete_key
 from personasync.cli.group import Command
-from personasync.cli.manifests import optional_manifest
+from personasync.cli.manifests import no_manifest, optional_manifest
 from personasync.cli.options import api_options, format_option, option, shared_options
 from personasync.cli.states import read_state
 from personasync.cli.workspace import Workspace
@@ -50,6 +50,9 @@ def command(
     words = (search or "").split()
     cards = [card for card in _cards(chosen) if card.has(words)]
     console = workspace.console
+    if not known and not workspace.has_manifest:
+        missing = no_manifest()
+        console.say(f"Note: {missing.message}; {workspace.shell.text(missing.hint or '')}.")
     setting = Setting(console.result_color, console.width, source_url)
     console.result(FORMATS[output_format](cards, setting))
     return 0
