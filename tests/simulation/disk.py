@@ -52,6 +52,8 @@ class Disk:
         self.durable_names: dict[str, Node] = {}
         self.folders: set[str] = set()
         self.full = False
+        self.slow = 0.0
+        """Seconds that a sync takes longer than it should."""
         self.failing = 0.0
         """How likely each writing call is to fail."""
 
@@ -289,7 +291,8 @@ class Files:
 
     def _fsync(self, descriptor: int) -> None:
         opened = self._open[descriptor]
-        disk = self._writes(opened.path, "sync", _SYNC_SECONDS)
+        slow = 0.0 if self._kernel.calm else self._disk(opened.path).slow
+        disk = self._writes(opened.path, "sync", _SYNC_SECONDS + slow)
         if isinstance(opened, _Open):
             opened.node.durable = bytes(opened.node.data)
             return

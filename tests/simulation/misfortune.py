@@ -34,7 +34,7 @@ class Misfortunes:
             "power": self._cut_power,
             "stops": self._stop,
             "clocks": lambda process: self._sleep(box.machines[process.machine]),
-            "signals": lambda process: box.signal(process, self._kernel.chance.choice([2, 15])),
+            "signals": self._signal,
             "disk": self._break_disk,
         }
         self._odds = {
@@ -68,6 +68,11 @@ class Misfortunes:
                 self._kernel.kill(other)
         self._kernel.kill(process)
 
+    def _signal(self, process: Process) -> None:
+        number = self._kernel.chance.choice([2, 15])
+        for _ in range(self._kernel.chance.choice([1, 1, 2])):  # the same again: leave at once
+            self._box.signal(process, number)
+
     def _stop(self, process: Process) -> None:
         self.disturbed.add(process)
         self._kernel.stop(process, self._kernel.chance.choice([1.0, 130.0, 130.0]))
@@ -86,3 +91,4 @@ class Misfortunes:
         disk, chance = self._box.machines[process.machine].disk, self._kernel.chance
         disk.full = chance.random() < 0.3
         disk.failing = chance.choice([0.0, 0.0, 0.1])
+        disk.slow = chance.choice([0.0, 0.0, 0.0, 20.0])

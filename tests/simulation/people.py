@@ -104,7 +104,7 @@ def _ids_on(machine: Machine, service: Service) -> set[str]:
     """Return the IDs of a machine's records; what is set aside for people is none."""
     files = machine.disk.names.items()
     texts = [bytes(node.data) for name, node in files if not name.endswith((".tmp", ".torn"))]
-    return {i for i in service.made.values() if any(i.encode() in text for text in texts)}
+    return {i for i in service.made.values() if any(f'"{i}"'.encode() in text for text in texts)}
 
 
 def _audios_in(data: bytes, service: Service) -> set[str]:

@@ -149,7 +149,9 @@ class SimulatedDatabase:
         return nullcontext()
 
     def _go_wrong(self, what: str, commit: Callable[[], object]) -> None:
-        match self._kernel.chance.choice(["lost before", "lost behind", "late", "late", "no"]):
+        match self._kernel.chance.choice(
+            ["lost before", "lost behind", "late", "late", "slow", "no"]
+        ):
             case "lost before":
                 raise UnclearError("the connection is gone")
             case "lost behind":
@@ -159,6 +161,8 @@ class SimulatedDatabase:
                 wait = self._kernel.chance.choice([0.2, 3.0, 40.0])
                 self._kernel.start(self._ether, lambda: self._later(what, commit, wait))
                 raise UnclearError("it does not answer in time")
+            case "slow":
+                self._kernel.sleep(self._kernel.chance.choice([3.0, 20.0]))
             case _ if self._kernel.chance.random() < 0.2:
                 raise RefusedError("permission denied")
 

@@ -102,10 +102,15 @@ class SimulatedBucket:
         chance = self._kernel.chance
         if self._goes_wrong():
             match chance.choice(
-                ["refused before", "lost", "cut", "late", "twice", "conflict", "no"]
+                ["refused before", "lost", "cut", "late", "twice", "conflict", "slow", "no"]
             ):
                 case "no" if chance.random() < 0.2:
                     raise RefusedError("403: the key may not do this")
+                case "slow":
+                    self._kernel.sleep(chance.choice([3.0, 20.0]))
+                    if not put():
+                        raise ConflictError("412: a condition does not hold")
+                    return _version(data)
                 case "conflict":
                     raise ConflictError("409: something else is going on")
                 case "cut":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -491,8 +492,11 @@ def _pending(text: bytes, audio: str, run: str) -> bool:
     return any(b'"pending"' in line and quoted in line for line in _about(text, audio))
 
 
+_ID: Final = re.compile(rb'"personaId":"[^"]+"')
+
+
 def _says_id(text: bytes, audio: str) -> bool:
-    return any(b'"personaId":"' in line.partition(b'"answer"')[0] for line in _about(text, audio))
+    return any(_ID.search(line.partition(b'"answer"')[0]) for line in _about(text, audio))
 
 
 def shrink(story: Story, breaks: Callable[[Story], bool]) -> Story:
