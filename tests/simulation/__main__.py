@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import sys
 import time
@@ -11,6 +12,7 @@ from collections import Counter
 
 from click import echo
 
+from tests.simulation.failed import FAILED_ONCE
 from tests.simulation.story import KINDS, Story, play, shrink
 
 
@@ -28,9 +30,9 @@ def main() -> int:
         play(Story.of(given.first), told=echo)
         return 0
     began, told, deadline = time.process_time(), [], time.monotonic() + 60 * given.minutes
-    echo(f"seeds from {given.first}")
-    for seed in range(given.first, given.first + given.seeds):
-        story = Story.of(seed)
+    echo(f"all that ever failed, and seeds from {given.first}")
+    seeds = range(given.first, given.first + given.seeds)
+    for story in itertools.chain(FAILED_ONCE.values(), map(Story.of, seeds)):
         if time.monotonic() > deadline:
             break
         if given.only and story.kind != given.only:
@@ -40,7 +42,7 @@ def main() -> int:
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
-            return _broken(seed, error)
+            return _broken(story, error)
     seconds = time.process_time() - began
     if not told:
         return 0
@@ -54,15 +56,15 @@ def main() -> int:
     return 0
 
 
-def _broken(seed: int, error: BaseException) -> int:
-    def breaks(story: Story) -> bool:
+def _broken(story: Story, error: BaseException) -> int:
+    def breaks(smaller: Story) -> bool:
         try:
-            play(story)
+            play(smaller)
         except BaseException as other:  # noqa: BLE001 - whatever breaks it
             return type(other) is type(error)
         return False
 
-    story = shrink(Story.of(seed), breaks)
+    story = shrink(story, breaks)
     echo(story)
     try:
         play(story, told=echo)

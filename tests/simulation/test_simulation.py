@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation.failed import FAILED_ONCE
 from tests.simulation.kernel import NeverEndsError
 from tests.simulation.story import KINDS, BrokenRuleError, Story, Told, play, shrink
 from tests.simulation.variants import VARIANTS, switched_in
@@ -19,30 +20,8 @@ ROOT = Path(__file__).parents[2]
 SEEDS = 120
 """How many stories the quick suite plays; CI and the night play new ones."""
 
-FAILED_ONCE: dict[str, Story] = {
-    "who stood still in the middle of a renewal went on to ask": Story(
-        seed=55545,
-        personas=1,
-        machines=2,
-        applies=2,
-        kind="objects",
-        troubles=("store", "disk", "clocks", "signals", "stops"),
-        repeat="conflict with ID",
-    ),
-    "a rescue was removed although what the state held of it was not durable": Story(
-        seed=1795717370,
-        personas=4,
-        machines=3,
-        applies=2,
-        kind="file",
-        troubles=("people", "power", "disk", "service", "signals"),
-        repeat="conflict",
-    ),
-}
-"""Stories that broke a rule, by what had to be mended."""
-
-WITHIN = 2000
-"""A wrong variant is found within so many seeds."""
+WITHIN = 4000
+"""A wrong variant is found within so many seeds; most within 100, and the last within 1300."""
 
 BREAKS = (BrokenRuleError, NeverEndsError)
 
