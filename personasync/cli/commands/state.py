@@ -264,21 +264,35 @@ def accept_command(workspace: Workspace, keys: tuple[str, ...]) -> int:
     """Accept that personas are not as the manifest asks; KEY may be a glob.
 
     A persona cannot be changed: it stays what was sent. The plan calls it
-    unchanged from now on, until the manifest differs again.
+    unchanged from now on, until the manifest differs again. A glob means
+    those of which an ID is recorded.
     """
     manifest = read_manifest(workspace)
     with _editing(workspace) as editing:
         known = records(manifest, editing.log.read().fold())
-        accepted = [(record, accept(record)) for record in choose(known, keys)]
-        editing.append([line for _record, lines in accepted for line in lines])
-    for record, lines in accepted:
-        if lines:
-            workspace.console.result(f"{printable(record.key)}: accepted as it is recorded")
-        else:
-            workspace.console.say(
-                f"{printable(record.key)} is as the manifest asks, or was accepted before;"
-                " nothing was changed."
-            )
+        chosen = [
+            record
+            for key in keys
+            for record in choose(known, [key])
+            if not is_glob(key) or (record.persona and record.entry and record.entry.ids)
+        ]
+        accepted = {record.audio_id: (record.key, accept(record)) for record in chosen}
+        editing.append([line for _key, lines in accepted.values() for line in lines])
+    changed = [key for key, lines in accepted.values() if lines]
+    for key in changed:
+        workspace.console.result(f"{printable(key)}: accepted as it is recorded")
+    same = [
+        key
+        for audio_id, (key, lines) in accepted.items()
+        if not lines and {key, audio_id} & {*keys}
+    ]
+    if not changed and any(map(is_glob, keys)):
+        same = ["Each of them"]
+    for key in same:
+        workspace.console.say(
+            f"{printable(key)} is as the manifest asks, or was accepted before;"
+            " nothing was changed."
+        )
     return 0
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from personasync.model.answer import KeptAnswer
+from personasync.model.contract import DEFAULT_BASE_URL
 from personasync.model.persona import PersonaRequest
 from personasync.state import Entry, Status
 from tests.unit.cli.conftest import Cli
@@ -137,3 +138,75 @@ def test_show_names_the_audio_where_the_manifest_has_another(cli: Cli) -> None:
     cli.record(Entry("audio-old", "p-000", Status.CONFLICT, code=409))
     cli.manifest(1)
     assert "personasync import audio-old PERSONA_ID\n" in cli("state", "show", "p-000").stdout
+
+
+# Accepting
+
+
+@pytest.fixture
+def differing(cli: Cli) -> Cli:
+    """Three of four that are recorded, each with another name than the manifest has."""
+    cli.manifest(4)
+    cli.record(
+        *(
+            Entry(f"audio-00{n}", f"p-00{n}", Status.CREATED, f"id-{n}", request=SENT)
+            for n in range(3)
+        ),
+        Entry("audio-9", "gone", Status.CREATED, "id-9", request=SENT),
+        api=DEFAULT_BASE_URL,
+    )
+    return cli
+
+
+def changed(cli: Cli) -> list[str]:
+    rows = json.loads(cli("plan", "--format", "json").stdout)["actions"]
+    return [row["key"] for row in rows if row["action"] == "changed"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "left"),
+    [
+        (["p-001"], ["p-000", "p-002"]),
+        (["audio-001"], ["p-000", "p-002"]),
+        (["p-000", "p-002", "p-000"], ["p-001"]),
+        (["p-00[01]"], ["p-002"]),
+        (["*"], []),
+        (["p-00*", "p-001"], []),
+    ],
+    ids=" ".join,
+)
+def test_what_differs_is_accepted(differing: Cli, keys: list[str], left: list[str]) -> None:
+    assert changed(differing) == ["p-000", "p-001", "p-002"]
+    ended = differing("state", "accept", *keys)
+    assert (ended.code, ended.stderr) == (0, "")
+    assert len(ended.stdout.splitlines()) == 3 - len(left)
+    assert changed(differing) == left
+    again = differing("state", "accept", *keys)
+    assert (again.code, again.stdout) == (0, "")
+    assert "nothing was changed" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("p-003", "'p-003' has no recorded ID, so there is nothing to accept"),
+        ("gone", "'gone' is not in the manifest, so it differs from nothing there"),
+        ("nobody", "no persona has the key 'nobody', in the manifest or the state"),
+        ("x*", "no persona has a key like 'x*'"),
+    ],
+)
+def test_all_or_nothing_is_accepted(differing: Cli, key: str, said: str) -> None:
+    ended = differing("state", "accept", "p-000", key)
+    assert (ended.code, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(f"Error: {said}\n")
+    assert changed(differing) == ["p-000", "p-001", "p-002"]
+
+
+def test_what_was_accepted_differs_again_when_the_manifest_does(differing: Cli) -> None:
+    differing("state", "accept", "*")
+    manifest = differing.folder / "personas.yaml"
+    text = manifest.read_text(encoding="utf-8")
+    manifest.write_text(text.replace("Persona 1", "Another name"), encoding="utf-8")
+    assert changed(differing) == ["p-001"]
+    manifest.write_text(text, encoding="utf-8")
+    assert changed(differing) == []
