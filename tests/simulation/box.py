@@ -37,7 +37,7 @@ from personasync.engine.messages import Answer
 from personasync.state.log import Holder
 from tests.simulation.disk import ROOT, Disk, Files, Node
 from tests.simulation.kernel import Kernel, Process
-from tests.simulation.threads import queue_of, threading_of
+from tests.simulation.threads import LockOfEach, queue_of, threading_of
 
 _YEAR = 1_795_000_000.0
 
@@ -118,6 +118,7 @@ class Box:
         yield personasync.state.lock, "_POLL_SECONDS", 1.0  # nor is anybody impatient
         yield personasync.state.lock, "this_holder", self.holder
         yield personasync.state.rescue, "_folders", self._homes
+        yield personasync.state.rescue, "_ONE_AT_A_TIME", LockOfEach(kernel, own["threading"])
         yield uuid, "uuid4", lambda: uuid.UUID(int=kernel.chance.getrandbits(128))
         yield os, "getpid", lambda: kernel.process.number
         yield sys.modules["fcntl"], "flock", self.files.fcntl_flock

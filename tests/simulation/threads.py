@@ -10,7 +10,7 @@ from queue import Empty
 from types import SimpleNamespace
 from typing import Any
 
-from tests.simulation.kernel import Kernel, Task
+from tests.simulation.kernel import Kernel, Process, Task
 
 _TICK = 1e-6
 """Seconds: time always moves on a little, or a wait for the next float would never end."""
@@ -123,6 +123,24 @@ def threading_of(kernel: Kernel) -> Any:
             return self._set
 
     return SimpleNamespace(Thread=Thread, Lock=RLock, RLock=RLock, Event=Event)
+
+
+class LockOfEach:
+    """A lock that a module has for all of its process: each process has one of its own."""
+
+    def __init__(self, kernel: Kernel, threading: Any) -> None:
+        self._kernel = kernel
+        self._new = threading.Lock
+        self._locks: dict[Process, Any] = {}
+
+    def __enter__(self) -> None:
+        self._own().acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._own().release()
+
+    def _own(self) -> Any:
+        return self._locks.setdefault(self._kernel.process, self._new())
 
 
 def queue_of(kernel: Kernel) -> type:
