@@ -10,6 +10,7 @@ from typing import Final
 from personasync.model.errors import PersonasyncError
 from personasync.model.persona import Manifest
 from personasync.model.spelling import folded
+from personasync.model.steps import NextStep
 from personasync.state.edits import check_id, objections, recorded
 from personasync.state.entry import Entry, Status
 from personasync.state.find import Record, by_key, find, records
@@ -25,19 +26,19 @@ class Adoption:
 
     ``entries`` are to be appended; ``known`` counts the rows that are recorded
     with their ID already. ``wrong`` says what cannot be adopted at all,
-    ``against`` what only force adopts, each with its row's place.
+    ``against`` what only force adopts: a row's place, and why.
     """
 
     entries: tuple[Entry, ...] = ()
     known: int = 0
-    wrong: tuple[str, ...] = ()
-    against: tuple[str, ...] = ()
+    wrong: tuple[tuple[str, str], ...] = ()
+    against: tuple[tuple[str, str], ...] = ()
 
 
 def adopt(rows: Sequence[Row], manifest: Manifest, state: State) -> Adoption:
     """Work out what records every ID of a list, and what speaks against that."""
     persons = _Personas(manifest, state)
-    wrong: list[str] = []
+    wrong: list[tuple[str, str]] = []
     chosen: dict[tuple[str, str | None], tuple[Row, Record]] = {}
     for row in rows:
         # A table says one ID of an audio; a state may know several, and none is to be lost.
@@ -48,11 +49,11 @@ def adopt(rows: Sequence[Row], manifest: Manifest, state: State) -> Adoption:
             before = chosen.setdefault((record.audio_id, several), (row, record))[0]
             _check_once(before, row, record)
         except PersonasyncError as error:
-            wrong.append(f"{row.where}: {error}")
+            wrong.append((row.where, _with_advice(error)))
     wrong += _shared_ids(row for row, _record in chosen.values())
     new = [pair for pair in chosen.values() if not _is_known(*pair)]
     against = [
-        f"{row.where}: {doubt}"
+        (row.where, doubt)
         for row, record in new
         for doubt in (*persons.doubts(row, record), *_objections(row, record, manifest, state))
     ]
@@ -130,12 +131,20 @@ def _adopted(row: Row, record: Record) -> Entry:
     return replace(entry, status=Status.FORGOTTEN) if hidden and not known else entry
 
 
-def _shared_ids(rows: Iterable[Row]) -> Iterator[str]:
+def _with_advice(error: PersonasyncError) -> str:
+    """Return an error with what was meant; no commands, which many rows would repeat."""
+    hint = error.hint
+    parts = hint.parts if isinstance(hint, NextStep) else (hint,)
+    told = all(isinstance(part, str) for part in parts)
+    return f"{error}; {hint}" if told else str(error)
+
+
+def _shared_ids(rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
     seen: dict[str, Row] = {}
     for row in rows:
         before = seen.setdefault(row.persona_id, row)
         if before is not row:
-            yield f"{row.where}: {row.persona_id} stands in {before.where} too, for another audio"
+            yield row.where, f"{row.persona_id} stands in {before.where} too, for another audio"
 
 
 def _is_known(row: Row, record: Record) -> bool:

@@ -98,7 +98,8 @@ def _import_many(workspace: Workspace, source: str, *, force: bool) -> int:
             raise _nothing_imported(workspace.console, adoption)
         if adoption.entries:
             log.append(adoption.entries)
-    for note in (*given.notes, *(f"recorded by force, although {x}" for x in adoption.against)):
+    forced = (f"recorded by force, although {where}: {why}" for where, why in adoption.against)
+    for note in (*given.notes, *forced):
         workspace.console.say(f"Note: {printable(note)}")
     for entry in adoption.entries:
         workspace.console.result(f"{printable(entry.key)}: imported {entry.persona_id}")
@@ -117,16 +118,15 @@ def _summary(adoption: Adoption, without_id: int) -> str:
 
 def _nothing_imported(console: Console, adoption: Adoption) -> PersonasyncError:
     told = [*adoption.wrong, *adoption.against]
-    for each in told[:_MOST_TOLD]:
-        console.complain(printable(each))
+    for where, why in told[:_MOST_TOLD]:
+        console.complain(printable(f"{where}: {why}"))
     if len(told) > _MOST_TOLD:
         console.complain(f"and {len(told) - _MOST_TOLD} more")
     hint: str | NextStep = NextStep("to record them all the same, say ", Option("force"))
     if adoption.wrong:
         hint = "mend them, or take them out"
-    return PersonasyncError(
-        f"nothing was imported: {counted(len(told), 'row')} cannot be", hint=hint
-    )
+    rows = counted(len({where for where, _why in told}), "row")
+    return PersonasyncError(f"nothing was imported: {rows} cannot be", hint=hint)
 
 
 def _read_source(source: str) -> bytes:

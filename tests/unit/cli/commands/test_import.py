@@ -141,6 +141,17 @@ def test_a_table_from_before_a_renaming_is_no_contradiction(cli: Cli) -> None:
     assert ids(cli, table).stdout == "p-000: imported a\n"
 
 
+def test_rows_are_counted_and_not_their_troubles(cli: Cli) -> None:
+    cli.manifest(2)
+    cli("import", "p-000", "old")
+    ended = ids(cli, "key,personaId\np-001,old\np-000,old\np-01,new\np-000,null\n")
+    assert "line 4: no persona has the key 'p-01', in the manifest or the state; did you mean" in (
+        ended.stderr
+    )
+    assert "Error: nothing was imported: 4 rows cannot be\n" in ended.stderr
+    assert len(ended.stderr.splitlines()) > 4
+
+
 WRONG = {
     ",a,,": "line 2: it names no persona: it has no key, name or audioId",
     "p-009,a,,": "line 2: no persona has the key 'p-009', in the manifest or the state",
