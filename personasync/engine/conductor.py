@@ -441,6 +441,8 @@ class Conductor:
     def _can_ask(self, now: float) -> bool:
         if self._schedule.room(now) <= 0 or not self._holds_log():
             return False
+        if self._schedule.stopped:  # while the hold was looked at, which may take its time
+            return False
         try:
             if not self._asker.hire(len(self.lineup.in_flight) + 1):
                 self._schedule.places = len(self.lineup.in_flight)

@@ -43,5 +43,14 @@ FAILED_ONCE: Final[dict[str, Story]] = {
         troubles=("stops", "signals", "store", "service", "disk", "clocks", "outage"),
         repeat="same",
     ),
+    "a request left when the hold had been looked at, though the run was left meanwhile": Story(
+        seed=5005198,
+        personas=1,
+        machines=1,
+        applies=1,
+        kind="objects",
+        troubles=("stops", "signals", "store", "disk", "clocks"),
+        repeat="conflict",
+    ),
 }
 """Told as the box was at that time: what it asks of chance since may tell another story."""

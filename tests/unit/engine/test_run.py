@@ -871,22 +871,27 @@ class TestSignals:
         assert [each.persona_id for each in known.values()] == ["id-a-1", "id-a-2"]
         assert ran.account.exit_code == 130
 
-    def test_an_append_that_hangs_until_the_run_is_left_sends_nothing(self, monkeypatch, tmp_path):
+    @pytest.mark.parametrize(("where", "turn"), [("append", 1), ("confirm", 2)])
+    def test_what_hangs_until_the_run_is_left_sends_nothing(
+        self, where, turn, monkeypatch, tmp_path
+    ):
         """The account has said that nothing was attempted."""
-        hangs, release = threading.Event(), threading.Event()
+        turns: list[str] = []
+        release = threading.Event()
 
-        class Hanging(FileStateLog):
-            def append(self, entries):
-                if not hangs.is_set():
-                    hangs.set()
-                    deliver(signal.SIGINT)
-                    deliver(signal.SIGINT)
-                    release.wait(LONG)
-                super().append(entries)
+        def hang(*args):
+            turns.append(where)
+            if len(turns) == turn:  # append() confirms as well
+                deliver(signal.SIGINT)
+                deliver(signal.SIGINT)
+                release.wait(LONG)
+            return does(*args)
 
+        does = getattr(FileStateLog, where)
+        monkeypatch.setattr(FileStateLog, where, hang)
         monkeypatch.setattr(sys.modules["personasync.engine.run"], "_LAST_WORDS_SECONDS", 0.2)
         api = ScriptedApi()
-        log = Hanging(tmp_path / "s.jsonl", api=API)
+        log = FileStateLog(tmp_path / "s.jsonl", api=API)
         with log.lock():
             ran = Ran(plan_of(2), log, api, handle_signals=True)
             release.set()
