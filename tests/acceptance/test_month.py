@@ -33,7 +33,14 @@ def ids(team: Repository) -> dict[str, str]:
     return found
 
 
-def test_a_month(tmp_path: Path) -> None:
+def damaged(state: str) -> str:
+    """Return what is left of a state: no header, torn ends, two lines on one, all in UTF-16."""
+    _header, *lines = state.splitlines()
+    return "".join((lines[0], lines[1], "\n", "\n".join(lines[2:]), "\n", lines[0][:40]))
+
+
+@pytest.mark.parametrize("kept", ["a table", "a damaged copy"])
+def test_a_month(tmp_path: Path, kept: str) -> None:
     team = Repository.begin(tmp_path / "team")
     done(team, "init", ".")
     (team.folder / "personas.yaml").unlink()
@@ -62,14 +69,18 @@ def test_a_month(tmp_path: Path) -> None:
         everything = ids(team)
         assert len(everything) == 86
 
-        # The state is lost, with all that lies beside it; yesterday's table of IDs is not.
-        team.write("ids.csv", done(team, "output", "-f", ".", "--format", "csv").stdout)
+        # The state is lost, with all that lies beside it; a list of IDs from yesterday is not.
+        if kept == "a table":
+            team.write("ids", done(team, "output", "-f", ".", "--format", "csv").stdout)
+        else:
+            state = (team.folder / STATE).read_text(encoding="utf-8")
+            (team.folder / "ids").write_bytes(damaged(state).encode("utf-16"))
         team.git("rm", "--quiet", STATE)
         team.commit("Tidy up")
         for path in team.folder.glob(f"{STATE}*"):
             path.unlink()
         done(team, "state", "init", STATE)
-        done(team, "import", "--from", "ids.csv", "-f", ".")
+        done(team, "import", "--from", "ids", "-f", ".")
         assert ids(team) == everything
         assert done(team, "plan", "-f", ".", "--strict").stdout == f"{NO_CHANGES}\n"
         apply(team)
