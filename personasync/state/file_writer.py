@@ -60,8 +60,6 @@ class FileWriter:
             if self.header is None:
                 self.header = self.read().header or _begin(self._file, self._cover)
             self._appender = Appender(self._file.path)
-            # A run that was killed may have given the file its name without making that durable.
-            sync_folder(self._file.path.parent)
         self._appender.append(data)
 
     def intact(self) -> bool:
@@ -92,8 +90,10 @@ class FileWriter:
                 _rewrite(self._file, reading, reading.header, self._cover)
             elif reading.new:
                 self.append(encode_entries(reading.new))
-            elif reading.data:  # a run that was killed may have written what it never synced
+            elif reading.data:
                 sync_file(self._file.path)
+            if reading.data:  # a run that was killed may have left it, or its name, in memory
+                sync_folder(self._file.path.parent)
         except OSError as error:
             raise write_error(self._file, error) from error
         remove_rescue(reading.rescue)

@@ -52,5 +52,14 @@ FAILED_ONCE: Final[dict[str, Story]] = {
         troubles=("stops", "signals", "store", "disk", "clocks"),
         repeat="conflict",
     ),
+    "a state whose new name was not durable was believed": Story(
+        seed=6037877,
+        personas=1,
+        machines=2,
+        applies=1,
+        kind="file",
+        troubles=("stops", "signals", "disk", "people"),
+        repeat="conflict",
+    ),
 }
 """Told as the box was at that time: what it asks of chance since may tell another story."""

@@ -651,15 +651,15 @@ def test_the_lock_lets_go_of_the_file_and_can_be_taken_again(log, path):
     assert len(log.read().entries) == 3
 
 
-def test_the_name_that_a_killed_run_gave_a_state_is_made_durable_with_the_first_append(
+def test_the_name_that_a_killed_run_gave_a_state_is_made_durable_before_anything_else(
     log, path, monkeypatch
 ):
     path.write_bytes(encode_header(HEADER))
     synced: list[Path] = []
     monkeypatch.setattr("personasync.state.file_writer.sync_folder", synced.append)
     with log.lock():
-        log.append([created(1)])
         assert synced == [path.parent]
+        log.append([created(1)])
         log.append([created(2)])
     assert synced == [path.parent]
 
@@ -671,7 +671,7 @@ def test_what_a_killed_run_wrote_is_made_durable_before_the_next_one_believes_it
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
     with log.lock():
-        assert synced == [path.stat().st_ino]
+        assert synced == [path.stat().st_ino, path.parent.stat().st_ino]
         assert log.read().entries == (created(1),)
 
 
