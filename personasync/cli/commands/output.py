@@ -63,7 +63,8 @@ def command(
         return 0
     outputs = [_output(record) for record in _chosen(workspace, known, keys) if record.persona_id]
     if not outputs:
-        workspace.console.say(f"No ID is recorded in {workspace.location}.")
+        of = " of a current audio" if any(record.persona_id for record in known) else ""
+        workspace.console.say(f"No ID{of} is recorded in {workspace.location}.")
     text = FORMATS[output_format](outputs)
     if text:
         workspace.console.result(text)

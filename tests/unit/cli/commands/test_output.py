@@ -88,7 +88,7 @@ def test_quiet_leaves_the_notes_out(cli: Cli) -> None:
     assert loud.stderr == (
         "Note: 2 audios are recorded under 'k', and the manifest has none of them; left out."
         " They are shown by: personasync state list k\n"
-        "No ID is recorded in personas.state.jsonl.\n"
+        "No ID of a current audio is recorded in personas.state.jsonl.\n"
     )
     assert cli("output", "-q").stderr == ""
 
@@ -152,3 +152,14 @@ def test_a_format_for_a_whole_job_is_heeded_where_it_is_known(
     assert cli("plan").stdout == "No changes. Every persona in the manifest is recorded.\n"
     monkeypatch.setenv("PERSONASYNC_FORMAT", "xml")
     assert cli("output").code == 64
+
+
+def test_an_id_of_an_audio_that_was_replaced_is_not_denied(cli: Cli) -> None:
+    cli.record(Entry("audio-old", "p-000", Status.CREATED, "id-old"))
+    cli.manifest(1)
+    ended = cli("output")
+    assert (ended.code, ended.stdout, ended.stderr) == (
+        0,
+        "",
+        "No ID of a current audio is recorded in personas.state.jsonl.\n",
+    )
