@@ -37,7 +37,7 @@ from personasync.engine.messages import Answer
 from personasync.state.log import Holder
 from tests.simulation.disk import ROOT, Disk, Files, Node
 from tests.simulation.kernel import Kernel, Process
-from tests.simulation.threads import LockOfEach, queue_of, threading_of
+from tests.simulation.threads import TICK, LockOfEach, queue_of, threading_of
 
 _YEAR = 1_795_000_000.0
 
@@ -171,7 +171,7 @@ class Box:
             perf_counter=monotonic,
             CLOCK_BOOTTIME=7,
             clock_gettime=with_sleep,
-            sleep=kernel.sleep,
+            sleep=lambda seconds: kernel.sleep(max(seconds, TICK)),
         )
 
     def _wall_clock(self) -> type:

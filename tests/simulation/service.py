@@ -60,9 +60,11 @@ class Service:
     delivered: dict[str, Process] = field(default_factory=dict)
     """Each ID whose answer a run had in its hands, whole."""
     over: set[Process] = field(default_factory=set)
-    """Whose account has been given: one that was told twice to leave waits for no answer."""
-    late: dict[str, float] = field(default_factory=dict)
-    """When an ID was delivered that came after the account."""
+    """Whose account has been given."""
+    came: dict[str, float] = field(default_factory=dict)
+    """When an ID was delivered to a run that waited for it no more."""
+    waits: Callable[[Process], bool] = lambda _process: True
+    """Whether a run waits for answers: one that was told twice to leave does not."""
     on_send: Callable[[Process, str], None] = lambda _process, _audio: None
     on_arrival: Callable[[Process], None] = lambda _process: None
 
@@ -149,8 +151,8 @@ class SimulatedClient:
         made = self._service.made.get(audio)
         if made and f'"{made}"'.encode() in reply[1]:
             self._service.delivered[made] = process
-            if process in self._service.over:
-                self._service.late[made] = kernel.now
+            if not self._service.waits(process):
+                self._service.came[made] = kernel.now
         return classify(_on_the_wire(*reply))
 
     def _journey(self, process: Process, request: PersonaRequest) -> tuple[int, bytes] | None:

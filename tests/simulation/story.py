@@ -138,6 +138,7 @@ class _Play:
             broken=self._break,
         )
         self.service.on_send = self._asks
+        self.service.waits = self._waits
         self.service.on_arrival = self.asking.arrives
         self.box.on_decision, self.box.on_hearing = self._decides, self.asking.hears
         self.runs: dict[Process, str] = {}
@@ -258,12 +259,16 @@ class _Play:
     def finished(self) -> set[Process]:
         return {process for process, _code, _account in self.ended}
 
+    def _waits(self, process: Process) -> bool:
+        told_twice = any(count > 1 for count in Counter(self.box.sent.get(process, ())).values())
+        return process not in self.service.over and not told_twice
+
     def _too_late(self, persona_id: str) -> bool:
-        """Whether an ID came after the account, and no disk took it, or no time was left for one.
+        """Whether an ID came when nobody waited, and no disk took it, or no time was left for one.
 
         A run that was told twice to leave can neither show it any more nor wait.
         """
-        came = self.service.late.get(persona_id)
+        came = self.service.came.get(persona_id)
         if came is None:
             return False
         gone = self.exits.get(self.service.delivered[persona_id], math.inf)

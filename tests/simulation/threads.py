@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.simulation.kernel import Kernel, Process, Task
 
-_TICK = 1e-6
+TICK = 1e-6
 """Seconds: time always moves on a little, or a wait for the next float would never end."""
 
 
@@ -161,7 +161,7 @@ def queue_of(kernel: Kernel) -> type:
             return self._things.popleft()
 
         def get(self, timeout: float = math.inf) -> Any:
-            until = kernel.now + max(timeout, _TICK)
+            until = kernel.now + max(timeout, TICK)
             while not self._things and kernel.now < until:
                 self._waiters.wait(until - kernel.now)  # another may be faster when it is woken
             return self.get_nowait()
