@@ -26,7 +26,7 @@ class Happened:
     signals: Collection[int]
     unsure: Collection[str]
     alone: bool
-    """Whether nobody else had held the state, and nobody could hold that this run was gone."""
+    """Whether nobody else had come to the state, and nobody could hold that this run was gone."""
 
 
 def faults(account: Account, happened: Happened) -> Iterator[str]:

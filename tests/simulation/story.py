@@ -143,6 +143,8 @@ class _Play:
         self.box.on_decision, self.box.on_hearing = self._decides, self.asking.hears
         self.runs: dict[Process, str] = {}
         self.began: dict[Process, float] = {}
+        self.comers: set[Process] = set()
+        """Who has come to the state, whether it got to hold it or not."""
         self.plans: dict[Process, Plan] = {}
         self.told: dict[Process, dict[str, str]] = {}
         """Who showed which ID of a persona, by key."""
@@ -356,6 +358,7 @@ class _Play:
 
     def _log(self) -> StateLog:
         process = self.kernel.process
+        self.comers.add(process)
         if self.story.kind == "file":
             return FileStateLog(Path(self.machines[process.machine].state), api=API)
         beside = partial(beating, every=15.0)
@@ -461,7 +464,7 @@ class _Play:
             self.told[process],
             self.box.sent.get(process, ()),
             unsure=self.service.made if process in self.disturbed else self.lost.audios,
-            alone=process not in self.disturbed and self.began.keys() == {process},
+            alone=process not in self.disturbed and self.comers == {process},
         )
         for fault in faults(account, happened):
             self._break(fault)
