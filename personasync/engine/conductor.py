@@ -424,6 +424,7 @@ class Conductor:
     def _send(self) -> None:
         now = self._world.now()
         while (attempt := self.lineup.next_to_ask(now)) is not None and self._can_ask(now):
+            now = self._world.now()  # to look at the hold may have taken seconds: the rate counts
             self._ask(attempt, now)
         if self._schedule.closed:
             self._take_back()

@@ -61,5 +61,14 @@ FAILED_ONCE: Final[dict[str, Story]] = {
         troubles=("stops", "signals", "disk", "people"),
         repeat="conflict",
     ),
+    "a slot was counted from before a look at the hold that took seconds": Story(
+        seed=11045566,
+        personas=3,
+        machines=3,
+        applies=1,
+        kind="rows",
+        troubles=("kills", "store", "service", "outage"),
+        repeat="conflict",
+    ),
 }
 """Told as the box was at that time: what it asks of chance since may tell another story."""
