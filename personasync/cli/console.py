@@ -14,7 +14,7 @@ import click
 
 from personasync.model.errors import PersonasyncError
 from personasync.model.steps import NextStep, Option
-from personasync.render.layout import wrap
+from personasync.render.layout import fit, wrap
 from personasync.render.safe import defuse, tame
 
 _PLAIN_WIDTH: Final = 100
@@ -29,8 +29,16 @@ class Console:
     quiet: bool = False
     verbose: int = 0
 
+    def show(self, text: str) -> None:
+        """Print a result that people read: no terminal breaks a word of it."""
+        self.result(fit(text, self.width) if is_terminal(sys.stdout) else text)
+
+    def give(self, text: str, output_format: str) -> None:
+        """Print a result in one of its formats, of which only ``text`` is for people."""
+        (self.show if output_format == "text" else self.result)(text)
+
     def result(self, text: str) -> None:
-        """Print a result."""
+        """Print a result as it is."""
         styled = self.color(sys.stdout)
         text = tame(text, styled=styled)
         click.echo(text, nl=not text.endswith("\n"), color=styled)
@@ -43,6 +51,8 @@ class Console:
     def complain(self, text: str) -> None:
         """Say what must be seen even when quiet; a CI log takes none of it for a command."""
         styled = self.color(sys.stderr)
+        if is_terminal(sys.stderr):
+            text = fit(text, _columns(sys.stderr))
         text = "".join(map(defuse, tame(text, styled=styled).splitlines(keepends=True)))
         click.echo(text, nl=not text.endswith("\n"), err=True, color=styled)
 

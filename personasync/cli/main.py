@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -38,6 +39,9 @@ _COMMANDS: Final = {
 
 _MODULES: Final = {"import": "import_"}
 """Commands whose module has another name: ``import`` is a word of Python's."""
+
+_NARROW: Final = 52
+"""Cells; click takes every terminal for at least as wide, unless it is told."""
 
 
 class _Commands(Group):
@@ -100,7 +104,14 @@ def _ignore_signals() -> None:
 
 
 def _run(args: Sequence[str], session: Session) -> int:
-    code = cli.main(args=list(args), prog_name="personasync", standalone_mode=False, obj=session)
+    columns = shutil.get_terminal_size().columns
+    code = cli.main(
+        args=list(args),
+        prog_name="personasync",
+        standalone_mode=False,
+        obj=session,
+        terminal_width=columns if columns < _NARROW else None,
+    )
     return code if isinstance(code, int) else 0
 
 

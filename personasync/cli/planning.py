@@ -118,7 +118,7 @@ def show_plan(
 
         text = render_github(plan.manifest.warnings) + text
         write_step_summary(FORMATS["markdown"](plan, setting))
-    workspace.console.result(text)
+    workspace.console.give(text, output_format)
     files.write(lambda name: FORMATS[name](plan, setting))
 
 

@@ -21,6 +21,7 @@ from personasync.model.units import Rate, format_duration
 from personasync.render.account import render_account
 from personasync.render.commands import HERE, Shell
 from personasync.render.events import render_json, render_text, render_unbegun, waiting_for
+from personasync.render.layout import fit
 
 _ENDS_A_PERSONA = frozenset(
     {
@@ -90,7 +91,7 @@ class Telling:
         """Say an event on stderr, a rescued ID even when quiet; the account is a result."""
         if event.account is not None:
             color = self.console.result_color
-            self.console.result(self._account(event.account, color=color))
+            self.console.show(self._account(event.account, color=color))
             return
         text = render_text(event, shell=self.shell)
         if text is not None:
@@ -247,7 +248,7 @@ def _bar(telling: Telling) -> Iterator[Listener]:
         progress.update(task, words="; ".join(filter(None, (count.words(), doing))))
         if event.kind not in (EventKind.CREATE_START, EventKind.WAITING):
             text = render_text(event, shell=telling.shell) or ""
-            progress.console.print(Text(text), soft_wrap=True)
+            progress.console.print(Text(fit(text, terminal.width)), soft_wrap=True)
 
     try:
         yield show

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from typing import Final
 
 
 class Style(StrEnum):
@@ -73,3 +75,25 @@ def wrap(text: str, width: int, *, indent: str = "", hanging: str | None = None)
             line, room = f"{line} ", room - 1
         line, room = line + word, room - taken
     return [*lines, line] if line.strip() else lines
+
+
+_OF_A_FILE: Final = re.compile(r"\s*[0-9]* \|")
+_COMMAND: Final = re.compile(r"(?:^|(?<=: ))personasync .*")
+
+
+def fit(text: str, width: int) -> str:
+    """Break between words the lines that a terminal of ``width`` cells would break anywhere.
+
+    A command stays whole, since somebody may copy it, and so does a line of a file.
+    """
+    return "".join(_fitted(line, width) for line in text.splitlines(keepends=True))
+
+
+def _fitted(line: str, width: int) -> str:
+    words, end = line.rstrip("\n"), line[len(line.rstrip("\n")) :]
+    if display_width(words) <= width or _OF_A_FILE.match(words):
+        return line
+    indent = " " * (len(words) - len(words.lstrip(" ")))
+    whole = _COMMAND.sub(lambda command: command[0].replace(" ", "\0"), words.lstrip(" "))
+    lines = wrap(whole, width, indent=indent, hanging=f"{indent}  ")
+    return "\n".join(each.rstrip().replace("\0", " ") for each in lines) + end

@@ -136,12 +136,35 @@ def test_a_plan_fits_any_width(refused: Tool, width: int) -> None:
     code, shown = Terminal(refused, "plan", "--no-color", width=width).ended()
     assert code == 0
     lines = shown.splitlines()
-    assert [line for line in lines[:-1] if cells(line) > width] == []
-    assert lines[-1].startswith(f"Plan: {len(NAMES)} to create"), "one line, as the contract says"
+    assert [line for line in lines if cells(line) > width] == []
+    ending = " ".join(" ".join(lines[lines.index("") :]).split())
+    assert ending.startswith(f"Plan: {len(NAMES)} to create, 0 to resume, 0 to import, 0 to")
     for key in NAMES:
         assert any(line.startswith(f"  + {key} ") for line in lines)
     text = " ".join(" ".join(lines).split())
     assert text.count("refused before: 413") == len(NAMES)
+
+
+@pytest.mark.parametrize("width", [40, 80, 100])
+def test_no_terminal_breaks_a_word(tool: Tool, width: int) -> None:
+    """What is said of a run, of a mistake and of how to call the tool; but no command is broken."""
+    tool.manifest(12)
+    said = []
+    for args in (
+        ["apply", "--sandbox", "--auto-approve"],
+        ["plan", "--sandbox"],
+        ["validate"],
+        ["apply"],
+        ["apply", "--to", "x"],
+        ["state", "verify", "--sandbox"],
+        ["output", "absent", "--sandbox"],
+    ):
+        _code, shown = Terminal(tool, *args, "--no-color", width=width).ended()
+        lines = [line.rpartition("\r")[2] for line in CODES.sub("", shown).splitlines()]
+        wide = [line for line in lines if cells(line) > width]
+        assert [line for line in wide if "personasync " not in line] == []
+        said += lines
+    assert any(line.endswith(" personasync apply --sandbox") for line in said)
 
 
 def test_columns_align_whatever_the_script(refused: Tool) -> None:

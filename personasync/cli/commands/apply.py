@@ -261,7 +261,7 @@ def _show(workspace: Workspace, plan: Plan, output_format: str) -> None:
     if as_json:
         console.say(text)
     else:
-        console.result(text)
+        console.show(text)
 
 
 def _apis(

@@ -86,7 +86,8 @@ def command(
 
 def _give(workspace: Workspace, check: Check, output_format: str, files: Outputs) -> None:
     console, shell = workspace.console, workspace.shell
-    console.result(CHECK_FORMATS[output_format](check, color=console.result_color, shell=shell))
+    text = CHECK_FORMATS[output_format](check, color=console.result_color, shell=shell)
+    console.give(text, output_format)
     if output_format == "github":
         write_step_summary(CHECK_FORMATS["markdown"](check, shell=shell))
     files.write(lambda name: CHECK_FORMATS[name](check, shell=shell))

@@ -102,7 +102,7 @@ def _import_many(workspace: Workspace, source: str, *, force: bool) -> int:
     for note in (*given.notes, *forced):
         workspace.console.say(f"Note: {printable(note)}")
     for entry in adoption.entries:
-        workspace.console.result(f"{printable(entry.key)}: imported {entry.persona_id}")
+        workspace.console.show(f"{printable(entry.key)}: imported {entry.persona_id}")
     workspace.console.say(_summary(adoption, given.without_id))
     return 0
 
@@ -162,7 +162,7 @@ def _import_one(workspace: Workspace, key: str, persona_id: str, *, force: bool)
         log.append([recorded(record, persona_id)])
     for objection in against:
         workspace.console.say(f"Note: recorded by force, although {printable(objection.message)}.")
-    workspace.console.result(f"{printable(record.key)}: imported {persona_id}")
+    workspace.console.show(f"{printable(record.key)}: imported {persona_id}")
     return 0
 
 

@@ -40,7 +40,7 @@ def command(workspace: Workspace, plan_file: str, output_format: str) -> int:
         width=console.width,
         shell=workspace.shell,
     )
-    console.result(FORMATS[output_format](plan, setting))
+    console.give(FORMATS[output_format](plan, setting), output_format)
     if output_format == "github":
         write_step_summary(FORMATS["markdown"](plan, setting))
     return 0

@@ -203,7 +203,7 @@ def mv_command(workspace: Workspace, key: str, new_key: str) -> int:
             f"{printable(key)} is recorded as {new_key} already; nothing was changed."
         )
         return 0
-    workspace.console.result(f"{printable(key)}: now recorded as {new_key}")
+    workspace.console.show(f"{printable(key)}: now recorded as {new_key}")
     workspace.console.say("Give it the same key in the manifest, or the next apply renames it.")
     return 0
 
@@ -238,7 +238,7 @@ def _tell_dropped(console: Console, name: str, lines: Sequence[Entry]) -> None:
     if not lines:
         console.say(f"{name} was dropped from view before; nothing was changed.")
         return
-    console.result(f"{name}: dropped from view")
+    console.show(f"{name}: dropped from view")
     ids = [printable(line.persona_id) for line in lines if line.persona_id]
     if len(ids) > 1:
         console.say(
@@ -280,7 +280,7 @@ def accept_command(workspace: Workspace, keys: tuple[str, ...]) -> int:
         editing.append([line for _key, lines in accepted.values() for line in lines])
     changed = [key for key, lines in accepted.values() if lines]
     for key in changed:
-        workspace.console.result(f"{printable(key)}: accepted as it is recorded")
+        workspace.console.show(f"{printable(key)}: accepted as it is recorded")
     same = [
         key
         for audio_id, (key, lines) in accepted.items()

@@ -43,7 +43,7 @@ def init_command(workspace: Workspace, location: str | None) -> int:
     place = location or workspace.state or workspace.location
     places.begin(place, workspace.api)
     shown = open_log(place, api=None).location
-    workspace.console.result(f"A state of {workspace.api} begins at {printable(shown)}.")
+    workspace.console.show(f"A state of {workspace.api} begins at {printable(shown)}.")
     workspace.console.say(f"To use it: export PERSONASYNC_STATE={shell_word(shown)}")
     return 0
 
@@ -77,7 +77,7 @@ def set_api_command(workspace: Workspace, url: str) -> int:
                 hint=NextStep("keep a state for each with ", Option("state")),
             )
         log.append([Moved(api, utc_now(), new_run())])
-    workspace.console.result(f"The state is of {api} now; before, it was of {header.api}.")
+    workspace.console.show(f"The state is of {api} now; before, it was of {header.api}.")
     return 0
 
 
@@ -136,7 +136,7 @@ def _at(step: NextStep | str | None, place: str) -> NextStep | str | None:
 def verify_command(workspace: Workspace) -> int:
     """Check every part of the state from the first; exits 1 where one is not as it should be."""
     found = places.verify(workspace.state or workspace.location)
-    workspace.console.result(f"{printable(workspace.location)}: all is well: {found}.")
+    workspace.console.show(f"{printable(workspace.location)}: all is well: {found}.")
     return 0
 
 
@@ -156,7 +156,7 @@ def unlock_command(workspace: Workspace, auto_approve: bool) -> int:
     place, shown = workspace.state or workspace.location, printable(workspace.location)
     held = places.held(place)
     if held is None:
-        workspace.console.result(f"Nobody holds the state {shown}; nothing was changed.")
+        workspace.console.show(f"Nobody holds the state {shown}; nothing was changed.")
         return 0
     who = printable(str(held.holder)) if held.holder else "somebody unknown"
     workspace.console.complain(
@@ -165,5 +165,5 @@ def unlock_command(workspace: Workspace, auto_approve: bool) -> int:
     if not auto_approve:
         approve(["Take it from them?"], to="unlock")
     places.unlock(place)
-    workspace.console.result(f"The state {shown} is free.")
+    workspace.console.show(f"The state {shown} is free.")
     return 0

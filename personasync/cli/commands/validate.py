@@ -48,5 +48,5 @@ def command(workspace: Workspace, output_format: str, strict: bool) -> int:
         diagnostics, failed = error.diagnostics, True
     text = DIAGNOSTIC_FORMATS[output_format](diagnostics)
     if text:
-        console.result(text)
+        console.give(text, output_format)
     return 1 if failed else 0
