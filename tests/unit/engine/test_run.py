@@ -885,13 +885,13 @@ class TestSignals:
                 deliver(signal.SIGINT)
                 deliver(signal.SIGINT)
                 release.wait(LONG)
-            return does(*args)
+            return getattr(FileStateLog, where)(*args)
 
-        does = getattr(FileStateLog, where)
-        monkeypatch.setattr(FileStateLog, where, hang)
+        # Of this log alone: what an earlier test left may still append to another.
+        hanging = type("Hanging", (FileStateLog,), {where: hang})
         monkeypatch.setattr(sys.modules["personasync.engine.run"], "_LAST_WORDS_SECONDS", 0.2)
         api = ScriptedApi()
-        log = FileStateLog(tmp_path / "s.jsonl", api=API)
+        log = hanging(tmp_path / "s.jsonl", api=API)
         with log.lock():
             ran = Ran(plan_of(2), log, api, handle_signals=True)
             release.set()
