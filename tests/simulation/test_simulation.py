@@ -21,7 +21,7 @@ SEEDS = 120
 """How many stories the quick suite plays; CI and the night play new ones."""
 
 WITHIN = 4000
-"""A wrong variant is found within so many seeds; most within 100, and the last within 1300."""
+"""A wrong variant is found within so many seeds; most within 100, and the last within 900."""
 
 BREAKS = (BrokenRuleError, NeverEndsError)
 
