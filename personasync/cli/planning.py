@@ -20,7 +20,7 @@ from personasync.model.persona import Manifest
 from personasync.model.steps import Option
 from personasync.plan.compute import Plan
 from personasync.plan.gates import refuse_unsafe, select
-from personasync.render.plan import FORMATS, Setting
+from personasync.render.plan import FORMATS, PlanView
 from personasync.render.safe import printable
 
 
@@ -111,21 +111,21 @@ def show_plan(
     workspace: Workspace, plan: Plan, output_format: str, files: Outputs = NO_OUTPUTS
 ) -> None:
     """Give a plan in every form that was asked for, computed once."""
-    setting = setting_of(workspace)
-    text = FORMATS[output_format](plan, setting)
+    view = view_of(workspace)
+    text = FORMATS[output_format](plan, view)
     if output_format == "github":
         from personasync.render.diagnostics import render_github  # most plans are shown as text
 
         text = render_github(plan.manifest.warnings) + text
-        write_step_summary(FORMATS["markdown"](plan, setting))
+        write_step_summary(FORMATS["markdown"](plan, view))
     workspace.console.give(text, output_format)
-    files.write(lambda name: FORMATS[name](plan, setting))
+    files.write(lambda name: FORMATS[name](plan, view))
 
 
-def setting_of(workspace: Workspace) -> Setting:
+def view_of(workspace: Workspace) -> PlanView:
     """Return how a plan is shown where this command shows it."""
     console = workspace.console
-    return Setting(
+    return PlanView(
         api=workspace.api,
         location=workspace.location,
         paths=workspace.manifest_paths,

@@ -19,7 +19,12 @@ from personasync.manifest.reader import (
     collector_paused,
     read_document,
 )
-from personasync.manifest.rules import Entry, cut_by_comments, entry_problems, taken_for_marks
+from personasync.manifest.rules import (
+    ManifestEntry,
+    cut_by_comments,
+    entry_problems,
+    taken_for_marks,
+)
 from personasync.manifest.schemas import Check, compile_schema, load_schema, violations
 from personasync.manifest.values import BROKEN, Map, Value
 from personasync.manifest.words import explain, with_quoted, wrong_altogether
@@ -237,7 +242,7 @@ class _Assembly:
             if sound:
                 self._personas.append(_persona(document, personas, index, key, fields, defaults))
             if isinstance(value, Map):
-                entry = Entry(document, root, key, value, fields, defaults)
+                entry = ManifestEntry(document, root, key, value, fields, defaults)
                 for problem in entry_problems(entry):
                     if (problem.code, problem.place) not in told:
                         told.add((problem.code, problem.place))

@@ -40,7 +40,9 @@ _HASH: Final = re.compile(
 )  # what begins with a literal is found fast
 
 
-class Entry(NamedTuple):  # and no dataclass: there is one a persona, and this is made faster
+class ManifestEntry(
+    NamedTuple
+):  # and no dataclass: there is one a persona, and this is made faster
     """One persona as it stands in a document.
 
     ``fields`` and ``defaults`` are what of ``entry`` and of the file's
@@ -66,7 +68,7 @@ class Entry(NamedTuple):  # and no dataclass: there is one a persona, and this i
         return f"defaults.{field}" if inherited else f"personas.{self.key}.{field}"
 
 
-def entry_problems(entry: Entry) -> Iterator[Diagnostic]:
+def entry_problems(entry: ManifestEntry) -> Iterator[Diagnostic]:
     """Yield what is wrong with one persona, beyond what the schema says.
 
     A large manifest is a hundred thousand calls of this, nearly all with no
@@ -157,7 +159,7 @@ def _in_range(length: float) -> bool:
     return SHORTEST_SEGMENT <= round(length, 6) <= LONGEST_SEGMENT
 
 
-def _segment(entry: Entry, start: float, end: float) -> Iterator[Diagnostic]:
+def _segment(entry: ManifestEntry, start: float, end: float) -> Iterator[Diagnostic]:
     """Tell of a segment that is empty, or not as long as the API asks."""
     # What the persona itself says is at fault, rather than what it inherits.
     given = [f for f in ("vocalEnd", "vocalStart") if f in entry.fields]
@@ -192,7 +194,7 @@ def _segment(entry: Entry, start: float, end: float) -> Iterator[Diagnostic]:
         )
 
 
-def _segment_hint(entry: Entry, other: str, start: float) -> str:
+def _segment_hint(entry: ManifestEntry, other: str, start: float) -> str:
     if other == "vocalEnd" and other not in entry.fields:
         return f"give vocalEnd too, such as vocalEnd: {_number(start + LONGEST_SEGMENT)}"
     if other == "vocalStart" and other not in entry.fields:
@@ -201,7 +203,7 @@ def _segment_hint(entry: Entry, other: str, start: float) -> str:
     return "both are seconds from the start of the track"
 
 
-def _seconds(entry: Entry, field: str) -> float | None:
+def _seconds(entry: ManifestEntry, field: str) -> float | None:
     """Return what a field is in effect; ``None`` when it is given, but unusable."""
     seconds: float | None = entry.fields.get(field)
     if seconds is not None or field in entry.entry:
@@ -212,7 +214,7 @@ def _seconds(entry: Entry, field: str) -> float | None:
     return _API_DEFAULTS[field]
 
 
-def _related(entry: Entry, field: str) -> Related | None:
+def _related(entry: ManifestEntry, field: str) -> Related | None:
     if field not in entry.fields and field not in entry.defaults:
         return None
     value = entry.fields.get(field, entry.defaults.get(field))
@@ -224,7 +226,7 @@ def _number(value: float) -> str:
     return text if len(text) <= 24 else f"{value:.6g}"
 
 
-def _id_problems(entry: Entry) -> Iterator[Diagnostic]:
+def _id_problems(entry: ManifestEntry) -> Iterator[Diagnostic]:
     fields = entry.fields
     others = [fields[field] for field in ("taskId", "audioId") if field in fields]
     for field in _IDS:
@@ -234,7 +236,7 @@ def _id_problems(entry: Entry) -> Iterator[Diagnostic]:
                 yield _problem(entry, field, *trouble)
 
 
-def _same_ids(entry: Entry) -> Iterator[Diagnostic]:
+def _same_ids(entry: ManifestEntry) -> Iterator[Diagnostic]:
     if entry.fields.get("taskId") == entry.fields.get("audioId"):
         yield Diagnostic(
             Severity.WARNING,
@@ -247,7 +249,7 @@ def _same_ids(entry: Entry) -> Iterator[Diagnostic]:
 
 
 def _problem(
-    entry: Entry,
+    entry: ManifestEntry,
     field: str,
     code: str,
     message: str,

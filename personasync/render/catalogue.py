@@ -48,7 +48,7 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class CatalogueView:
     """What a rendering may need beside the cards.
 
     ``source_url`` is where the manifest's files are shown: a file's path and
@@ -60,17 +60,17 @@ class Setting:
     source_url: str | None = None
 
 
-def render_text(cards: Sequence[Card], setting: Setting) -> str:
+def render_text(cards: Sequence[Card], view: CatalogueView) -> str:
     """Return a row a persona under a header, fitted to the terminal; no ID is ever cut."""
     if not cards:
         return "No personas.\n"
     rows = [_HEADER, *map(_cells, cards)]
     widths = [max(map(display_width, column)) for column in zip(*rows, strict=True)]
-    fitted = _fitted(widths, setting.width, _GIVING_WAY)
-    apart = _taken(fitted) > setting.width
+    fitted = _fitted(widths, view.width, _GIVING_WAY)
+    apart = _taken(fitted) > view.width
     if apart:  # the ID has a line of its own, and the others share all of the room
-        fitted = [*_fitted(widths[:-1], setting.width, _CROWDED), widths[-1]]
-    return page(line for row in rows for line in _lines(row, fitted, apart, setting))
+        fitted = [*_fitted(widths[:-1], view.width, _CROWDED), widths[-1]]
+    return page(line for row in rows for line in _lines(row, fitted, apart, view))
 
 
 def _taken(widths: Sequence[int]) -> int:
@@ -87,14 +87,14 @@ def _fitted(widths: Sequence[int], width: int, giving_way: Iterable[tuple[int, i
 
 
 def _lines(
-    row: Sequence[str], widths: Sequence[int], apart: bool, setting: Setting
+    row: Sequence[str], widths: Sequence[int], apart: bool, view: CatalogueView
 ) -> Iterator[str]:
     cells = [pad(shorten(cell, width), width) for cell, width in zip(row, widths, strict=True)]
     cells[-1] = row[-1]
     style = Style.BOLD if row is _HEADER else STATUS_STYLES.get(row[_STATUS], Style.DIM)
     painted = range(len(row)) if row is _HEADER else (_STATUS,)
     for column in painted:
-        cells[column] = paint(cells[column], style, setting.color)
+        cells[column] = paint(cells[column], style, view.color)
     beside = cells[:-1] if apart else cells
     yield "  ".join(beside).rstrip()
     if apart:
@@ -106,14 +106,14 @@ def _cells(card: Card) -> tuple[str, ...]:
     return tuple(map(printable, shown))
 
 
-def render_markdown(cards: Sequence[Card], _setting: Setting) -> str:
+def render_markdown(cards: Sequence[Card], _view: CatalogueView) -> str:
     """Return a table that no text in it can steer."""
     rows = ([code(cell) if cell != "-" else "" for cell in _cells(card)] for card in cards)
     lines = [table_row(*_HEADER), table_row(*("---" for _ in _HEADER))]
     return page([*lines, *(table_row(*row) for row in rows)])
 
 
-def render_json(cards: Sequence[Card], _setting: Setting) -> str:
+def render_json(cards: Sequence[Card], _view: CatalogueView) -> str:
     """Return a JSON array, an object for each persona."""
     return json_page([_to_json(card) for card in cards])
 
@@ -135,7 +135,7 @@ def _to_json(card: Card) -> dict[str, object]:
     }
 
 
-def render_html(cards: Sequence[Card], setting: Setting) -> str:
+def render_html(cards: Sequence[Card], view: CatalogueView) -> str:
     """Return a page that needs nothing but itself: no request leaves it.
 
     Its policy lets a browser run the page's own script and nothing else,
@@ -158,7 +158,7 @@ def render_html(cards: Sequence[Card], setting: Setting) -> str:
     )
     script, look = (environment.get_template(name).render() for name in ("page.js", "page.css"))
     text = environment.get_template("page.html").render(
-        cards=[_on_page(card, setting) for card in cards],
+        cards=[_on_page(card, view) for card in cards],
         count=counted(len(cards), "persona"),
         look=look,
         script=script,
@@ -174,7 +174,7 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _on_page(card: Card, setting: Setting) -> Mapping[str, object]:
+def _on_page(card: Card, view: CatalogueView) -> Mapping[str, object]:
     segment = f"{card.segment[0]:g}-{card.segment[1]:g}" if card.segment else None
     return {
         "key": printable(card.key),
@@ -185,7 +185,7 @@ def _on_page(card: Card, setting: Setting) -> Mapping[str, object]:
         "description": [printable(line) for line in card.description.split("\n")],
         "segment": segment,
         "search": printable(" ".join((card.key, card.name, card.description, card.style))),
-        "source": _source(card.place, setting.source_url),
+        "source": _source(card.place, view.source_url),
     }
 
 
@@ -196,7 +196,7 @@ def _source(place: Place | None, url: str | None) -> str | None:
     return f"{url}{between}{quote(place.file.removeprefix('./').lstrip('/'))}#L{place.line}"
 
 
-FORMATS: Final[Mapping[str, Callable[[Sequence[Card], Setting], str]]] = {
+FORMATS: Final[Mapping[str, Callable[[Sequence[Card], CatalogueView], str]]] = {
     "text": render_text,
     "markdown": render_markdown,
     "html": render_html,

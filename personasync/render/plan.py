@@ -23,7 +23,7 @@ from personasync.render.safe import json_page, line_of, page, workflow_command
 
 __all__ = [
     "FORMATS",
-    "Setting",
+    "PlanView",
     "render_github",
     "render_json",
     "render_text",
@@ -146,7 +146,7 @@ def _warning(row: Row, shell: Shell) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class PlanView:
     """What a rendering may need beside the plan; see ``render_json`` and ``render_text``."""
 
     api: str
@@ -157,20 +157,20 @@ class Setting:
     shell: Shell = HERE
 
 
-def _markdown(plan: Plan, setting: Setting) -> str:
+def _markdown(plan: Plan, view: PlanView) -> str:
     from personasync.render.markdown import render_markdown  # most plans are shown as text
 
-    return render_markdown(plan, shell=setting.shell)
+    return render_markdown(plan, shell=view.shell)
 
 
-FORMATS: Final[Mapping[str, Callable[[Plan, Setting], str]]] = {
-    "text": lambda plan, setting: render_text(
-        plan, color=setting.color, width=setting.width, shell=setting.shell
+FORMATS: Final[Mapping[str, Callable[[Plan, PlanView], str]]] = {
+    "text": lambda plan, view: render_text(
+        plan, color=view.color, width=view.width, shell=view.shell
     ),
-    "json": lambda plan, setting: render_json(
-        plan, api=setting.api, location=setting.location, paths=setting.paths
+    "json": lambda plan, view: render_json(
+        plan, api=view.api, location=view.location, paths=view.paths
     ),
     "markdown": _markdown,
-    "github": lambda plan, setting: render_github(plan, shell=setting.shell),
+    "github": lambda plan, view: render_github(plan, shell=view.shell),
 }
 """Every format of a plan by its name."""

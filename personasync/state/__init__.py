@@ -1,6 +1,6 @@
 """The state: entries, their fold, and the log that keeps them."""
 
-from personasync.state.entry import Entry, Header, Origin, Status
+from personasync.state.entry import Entry, Header, Origin, ServiceMoved, Status
 from personasync.state.file import FileStateLog
 from personasync.state.fold import State, fold
 from personasync.state.log import Holder, LogContents, StateLog
@@ -13,6 +13,7 @@ __all__ = [
     "Holder",
     "LogContents",
     "Origin",
+    "ServiceMoved",
     "State",
     "StateLog",
     "Status",

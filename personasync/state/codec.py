@@ -12,7 +12,7 @@ from typing import Final, NoReturn, TypeVar
 
 from personasync.model.answer import KeptAnswer
 from personasync.model.persona import PersonaRequest
-from personasync.state.entry import Entry, Header, Moved, Origin, Status
+from personasync.state.entry import Entry, Header, Origin, ServiceMoved, Status
 
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=StrEnum)
@@ -51,18 +51,18 @@ def encode_header(header: Header, **more: str) -> bytes:
     return _encode({"format": FORMAT, "lineage": header.lineage, "api": header.api, **more})
 
 
-def encode_entry(entry: Entry | Moved) -> bytes:
+def encode_entry(entry: Entry | ServiceMoved) -> bytes:
     """Return an entry as one line, its newline included.
 
     What identifies a persona stands first, so that even a torn line gives up
     its ID.
     """
-    if isinstance(entry, Moved):
+    if isinstance(entry, ServiceMoved):
         return _encode(_given({"api": entry.api, "at": entry.at, "run": entry.run}))
     return _encode(entry_to_json(entry))
 
 
-def encode_entries(entries: Iterable[Entry | Moved]) -> bytes:
+def encode_entries(entries: Iterable[Entry | ServiceMoved]) -> bytes:
     """Return entries as the lines of a state."""
     return b"".join(map(encode_entry, entries))
 
@@ -90,7 +90,7 @@ def entry_to_json(entry: Entry) -> dict[str, object]:
     return {**_given(fields), **(entry.extra or {})}
 
 
-def decode_line(line: bytes) -> Header | Entry | Moved:
+def decode_line(line: bytes) -> Header | Entry | ServiceMoved:
     """Read one whole line of a state.
 
     Raises ``ValueError``, saying what is wrong, for anything that is neither a
@@ -105,14 +105,14 @@ def decode_line(line: bytes) -> Header | Entry | Moved:
     return decode_fields(fields)
 
 
-def decode_fields(fields: Mapping[str, object]) -> Header | Entry | Moved:
+def decode_fields(fields: Mapping[str, object]) -> Header | Entry | ServiceMoved:
     """Turn the fields of a line into what it says; raises ``ValueError`` as ``decode_line``."""
     if "audioId" in fields:  # whatever else it has: no ID may be taken for a header
         return decode_entry(fields)
     if "format" in fields:
         return _decode_header(fields)
     if "api" in fields:
-        return Moved(_required(fields, "api"), _text(fields, "at"), _text(fields, "run"))
+        return ServiceMoved(_required(fields, "api"), _text(fields, "at"), _text(fields, "run"))
     return decode_entry(fields)
 
 

@@ -43,7 +43,7 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class ServiceMoved:
     """An entry about no audio: the service, and the state with it, has moved to another base."""
 
     api: str

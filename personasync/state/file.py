@@ -11,7 +11,7 @@ from pathlib import Path
 from personasync.model.errors import StaleStateError, StateError
 from personasync.state.beside import refuse_dangling
 from personasync.state.codec import encode_entries, encode_header
-from personasync.state.entry import Entry, Header, Moved
+from personasync.state.entry import Entry, Header, ServiceMoved
 from personasync.state.file_writer import FileWriter, new_api, whole, write_error
 from personasync.state.fold import compacted
 from personasync.state.log import Holder, LogContents
@@ -72,7 +72,7 @@ class FileStateLog:
                 writer.close()
                 writer.hold = None
 
-    def append(self, entries: Sequence[Entry | Moved]) -> None:
+    def append(self, entries: Sequence[Entry | ServiceMoved]) -> None:
         """Append entries with one write and one sync; creates the file when it is missing."""
         data = encode_entries(entries)
         try:

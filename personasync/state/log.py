@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
-from personasync.state.entry import Entry, Header, Moved
+from personasync.state.entry import Entry, Header, ServiceMoved
 from personasync.state.fold import State, fold
 
 
@@ -54,11 +54,11 @@ class Held:
     at: str | None = None
 
 
-def settled(header: Header, lines: Iterable[Entry | Moved]) -> tuple[Header, list[Entry]]:
+def settled(header: Header, lines: Iterable[Entry | ServiceMoved]) -> tuple[Header, list[Entry]]:
     """Return the entries about audios, and the header with the last word on where the API is."""
     entries = []
     for line in lines:
-        if isinstance(line, Moved):
+        if isinstance(line, ServiceMoved):
             header = replace(header, api=line.api)
         else:
             entries.append(line)
@@ -88,7 +88,7 @@ class StateLog(Protocol):
         ``StateLockedError`` when another still holds it.
         """
 
-    def append(self, entries: Sequence[Entry | Moved]) -> None:
+    def append(self, entries: Sequence[Entry | ServiceMoved]) -> None:
         """Append entries; they are durable when this returns.
 
         Needs the lock; one thread appends. Raises ``StateWriteError`` if any

@@ -19,7 +19,7 @@ from personasync.model.errors import StateError
 from personasync.model.spelling import cut
 from personasync.model.steps import Command, NextStep
 from personasync.state.codec import DECODER, FORMAT, decode_fields, decode_line, salvage
-from personasync.state.entry import Entry, Header, Moved
+from personasync.state.entry import Entry, Header, ServiceMoved
 
 _BOM: Final = b"\xef\xbb\xbf"
 _MARKER: Final = re.compile(r"(?:<{7}|={7}|>{7}|\|{7})(?: |$)")
@@ -75,7 +75,7 @@ class ParsedLog:
 
     header: Header | None
     entries: tuple[Entry, ...] = ()
-    moved: Moved | None = None
+    moved: ServiceMoved | None = None
     damage: tuple[Damage, ...] = ()
     open_end: bool = False
     partial: Mapping[str, str] = field(default_factory=dict)
@@ -118,16 +118,16 @@ class _Reading:
         self._last = last  # the line that a crash may have cut off, whatever it left there
         self._header: Header | None = None
         self._entries: list[Entry] = []
-        self._moved: Moved | None = None
+        self._moved: ServiceMoved | None = None
         self._damage: list[Damage] = []
         self._partial: dict[str, str] = {}
         self._unreadable: list[tuple[int, str]] = []
         self._ours = self._base = 0
 
-    def take(self, value: Header | Entry | Moved, number: int) -> None:
+    def take(self, value: Header | Entry | ServiceMoved, number: int) -> None:
         if isinstance(value, Entry):
             self._entries.append(value)
-        elif isinstance(value, Moved):
+        elif isinstance(value, ServiceMoved):
             self._moved = value
         elif self._header is None:
             self._header = value

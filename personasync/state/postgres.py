@@ -11,7 +11,7 @@ from functools import partial
 
 from personasync.model.errors import StateWriteError
 from personasync.state.bucket import BucketError, Clock, RefusedError, UnclearError
-from personasync.state.entry import Entry, Header, Moved
+from personasync.state.entry import Entry, Header, ServiceMoved
 from personasync.state.hold import Beating, Hold, Moment, now
 from personasync.state.locations import Location
 from personasync.state.log import Held, Holder, LogContents, settled
@@ -135,7 +135,7 @@ class PostgresLog:
             finally:
                 self._taken_in = 0
 
-    def append(self, entries: Sequence[Entry | Moved]) -> None:
+    def append(self, entries: Sequence[Entry | ServiceMoved]) -> None:
         """Append entries in one transaction; they are durable when this returns."""
         self._append(lines_of(entries), uuid.uuid4())
 

@@ -19,7 +19,7 @@ from typing import Final
 from personasync.model.errors import StateError
 from personasync.state.bucket import READ_SECONDS, Clock, patiently
 from personasync.state.codec import decode_line, encode_entry
-from personasync.state.entry import Entry, Header, Moved
+from personasync.state.entry import Entry, Header, ServiceMoved
 from personasync.state.hold import SECONDS
 from personasync.state.log import Held, Holder
 from personasync.state.postgres_connection import STATEMENT_SECONDS, Rows, Transactions
@@ -56,7 +56,7 @@ class StateRows:
     name: str
     place: str
 
-    def read(self) -> tuple[Header, list[Entry | Moved], list[Entry | Moved]]:
+    def read(self) -> tuple[Header, list[Entry | ServiceMoved], list[Entry | ServiceMoved]]:
         """Return what the head row says, what the log holds, and what was rescued beside it."""
         heads, rows, rescued = self.ask(READ, seconds=_READING_SECONDS, begin=_READING)
         if not heads:
@@ -133,7 +133,7 @@ class StateRows:
         run = partial(self.database.run, statements, given, seconds=seconds, begin=begin)
         return patiently(self.clock, run, patience)
 
-    def _line(self, text: str, where: str) -> Entry | Moved:
+    def _line(self, text: str, where: str) -> Entry | ServiceMoved:
         try:
             entry = decode_line(text.encode() + b"\n")
         except ValueError as error:
@@ -157,7 +157,7 @@ def _damaged(place: str, what: str) -> StateError:
     )
 
 
-def lines_of(entries: Sequence[Entry | Moved]) -> list[str]:
+def lines_of(entries: Sequence[Entry | ServiceMoved]) -> list[str]:
     """Return entries as the table has them."""
     return [encode_entry(entry).decode().rstrip("\n") for entry in entries]
 

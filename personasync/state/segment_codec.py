@@ -21,7 +21,7 @@ from io import BytesIO
 from typing import Any, Final
 
 from personasync.state.codec import FORMAT, decode_line, encode_entries
-from personasync.state.entry import Entry, Header, Moved
+from personasync.state.entry import Entry, Header, ServiceMoved
 
 LAYOUT: Final = "personasync.objects/1"
 """Which objects lie where below the prefix; another layout is not read."""
@@ -104,12 +104,12 @@ def decode_beginning(data: bytes) -> Header:
     return Header(_typed(fields, "lineage", str), _typed(fields, "api", str))
 
 
-def encode_segment(head: Head, entries: Sequence[Entry | Moved]) -> bytes:
+def encode_segment(head: Head, entries: Sequence[Entry | ServiceMoved]) -> bytes:
     """Return a segment as bytes."""
     return _line({"segment": asdict(head)}) + encode_entries(entries)
 
 
-def decode_segment(data: bytes) -> tuple[Head, list[Entry | Moved]]:
+def decode_segment(data: bytes) -> tuple[Head, list[Entry | ServiceMoved]]:
     """Read a segment; raises ``ValueError`` saying what is wrong with it."""
     lines = BytesIO(data)
     fields = _typed(_object(lines.readline()), "segment", dict)
@@ -128,9 +128,9 @@ def decode_segment(data: bytes) -> tuple[Head, list[Entry | Moved]]:
     return head, entries
 
 
-def decode_entries(lines: Iterable[bytes], after: int = 0) -> list[Entry | Moved]:
+def decode_entries(lines: Iterable[bytes], after: int = 0) -> list[Entry | ServiceMoved]:
     """Read whole lines as entries; raises ``ValueError`` naming the line that is none."""
-    entries: list[Entry | Moved] = []
+    entries: list[Entry | ServiceMoved] = []
     for number, line in enumerate(lines, start=after + 1):
         try:
             entry = decode_line(line)

@@ -15,7 +15,7 @@ from typing import Final
 from personasync.model.clock import new_run
 from personasync.model.errors import StateWriteError
 from personasync.state.bucket import RefusedError, UnclearError
-from personasync.state.entry import Entry, Moved
+from personasync.state.entry import Entry, ServiceMoved
 from personasync.state.fold import compacted
 from personasync.state.lease import LeaseClaim
 from personasync.state.patient import PatientBucket
@@ -86,7 +86,7 @@ class SegmentWriter:
             self._put_snapshot()
         return True
 
-    def append(self, entries: Sequence[Entry | Moved]) -> None:
+    def append(self, entries: Sequence[Entry | ServiceMoved]) -> None:
         """Append entries as one segment; they are durable when this returns."""
         place = self.reading.place
         with self._one_at_a_time:
@@ -113,7 +113,7 @@ class SegmentWriter:
             self._put_snapshot()
 
     def _create_next(
-        self, entries: Sequence[Entry | Moved] = (), took: tuple[str, ...] = ()
+        self, entries: Sequence[Entry | ServiceMoved] = (), took: tuple[str, ...] = ()
     ) -> bool:
         """Create the next segment; false if another has its number."""
         reading = self.reading

@@ -10,7 +10,7 @@ from personasync.model.clock import new_run
 from personasync.state import lease
 from personasync.state.bucket import READ_SECONDS, Bucket, BucketError, Clock, UnclearError
 from personasync.state.codec import encode_entries
-from personasync.state.entry import Entry, Header, Moved
+from personasync.state.entry import Entry, Header, ServiceMoved
 from personasync.state.hold import Beating, Hold
 from personasync.state.log import Holder, LogContents
 from personasync.state.patient import PatientBucket
@@ -91,7 +91,7 @@ class SegmentLog:
             finally:
                 self._writer = None
 
-    def append(self, entries: Sequence[Entry | Moved]) -> None:
+    def append(self, entries: Sequence[Entry | ServiceMoved]) -> None:
         """Append entries as one segment; they are durable when this returns."""
         if self._writer is None:
             raise not_locked(self.location)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from personasync.model.errors import StateError
 from personasync.model.spelling import plural
-from personasync.state.entry import Entry, Header, Moved
+from personasync.state.entry import Entry, Header, ServiceMoved
 from personasync.state.hold import Hold
 from personasync.state.log import (
     Holder,
@@ -72,7 +72,7 @@ class SharedLog:
             self._mended = tuple(_notes(len(new), self.location))
             yield
 
-    def append(self, entries: Sequence[Entry | Moved]) -> None:
+    def append(self, entries: Sequence[Entry | ServiceMoved]) -> None:
         """Append entries; they are durable in the store when this returns."""
         self.store.append(entries)
 

@@ -19,7 +19,7 @@ from selenium.webdriver.support.select import Select  # noqa: E402
 from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
 
 from personasync.model.diagnostics import Place  # noqa: E402
-from personasync.render.catalogue import Card, Setting, render_html  # noqa: E402
+from personasync.render.catalogue import Card, CatalogueView, render_html  # noqa: E402
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = [
@@ -79,8 +79,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def page(browser: Any, tmp_path: Path) -> Iterator[Any]:
     """The page, opened anew; at its end nothing was complained of, and nothing was asked for."""
     path = tmp_path / "catalogue.html"
-    setting = Setting(source_url="https://host.example/blob/main")
-    path.write_text(render_html(CARDS, setting), encoding="utf-8")
+    view = CatalogueView(source_url="https://host.example/blob/main")
+    path.write_text(render_html(CARDS, view), encoding="utf-8")
     browser.get_log("browser"), browser.get_log("performance")
     browser.get(path.as_uri())
     may = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}

@@ -13,7 +13,7 @@ from personasync.cli.manifests import no_manifest, optional_manifest
 from personasync.cli.options import api_options, format_option, option, shared_options
 from personasync.cli.states import read_state
 from personasync.cli.workspace import Workspace
-from personasync.render.catalogue import FORMATS, Card, Setting
+from personasync.render.catalogue import FORMATS, Card, CatalogueView
 from personasync.state import Status
 from personasync.state.find import Record, choose, records
 
@@ -53,8 +53,8 @@ def command(
     if not known and not workspace.has_manifest:
         missing = no_manifest()
         console.say(f"Note: {missing.message}; {workspace.shell.text(missing.hint or '')}.")
-    setting = Setting(console.result_color, console.width, source_url)
-    console.result(FORMATS[output_format](cards, setting))
+    view = CatalogueView(console.result_color, console.width, source_url)
+    console.result(FORMATS[output_format](cards, view))
     return 0
 
 

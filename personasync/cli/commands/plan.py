@@ -24,8 +24,8 @@ from personasync.cli.planning import (
     annotating,
     check_outputs,
     selection_options,
-    setting_of,
     show_plan,
+    view_of,
     write_text,
 )
 from personasync.cli.states import missing_state, read_log, state_log
@@ -77,7 +77,7 @@ def command(
             workspace.console.complain(f"Warning: {missing.message}; {hint}.")
         selection.refuse_unsafe(plan)
     if files.saved is not None:
-        write_text(files.saved, FORMATS["json"](plan, setting_of(workspace)))
+        write_text(files.saved, FORMATS["json"](plan, view_of(workspace)))
         carry_out = planfile.carry_out(workspace, files.saved)
         workspace.console.say(f"Saved the plan; carry it out with: {carry_out}")
     return CHANGES_EXIT_CODE if detailed_exitcode and plan.applicable else 0

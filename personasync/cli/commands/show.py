@@ -11,7 +11,7 @@ from personasync.cli.planning import write_step_summary
 from personasync.cli.session import remember
 from personasync.cli.workspace import Workspace
 from personasync.plan.saved import to_plan
-from personasync.render.plan import FORMATS, Setting
+from personasync.render.plan import FORMATS, PlanView
 from personasync.render.safe import json_page
 
 
@@ -33,14 +33,14 @@ def command(workspace: Workspace, plan_file: str, output_format: str) -> int:
     if output_format == "json":
         console.result(json_page(saved))
         return 0
-    setting = Setting(
+    view = PlanView(
         saved["api"],
         saved["state"]["location"],
         color=console.result_color,
         width=console.width,
         shell=workspace.shell,
     )
-    console.give(FORMATS[output_format](plan, setting), output_format)
+    console.give(FORMATS[output_format](plan, view), output_format)
     if output_format == "github":
-        write_step_summary(FORMATS["markdown"](plan, setting))
+        write_step_summary(FORMATS["markdown"](plan, view))
     return 0

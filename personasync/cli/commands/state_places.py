@@ -20,7 +20,7 @@ from personasync.model.spelling import plural
 from personasync.model.steps import Command, NextStep, Option
 from personasync.render.safe import printable, shell_word
 from personasync.state import places
-from personasync.state.entry import Moved
+from personasync.state.entry import ServiceMoved
 from personasync.state.open import open_log
 
 
@@ -76,7 +76,7 @@ def set_api_command(workspace: Workspace, url: str) -> int:
                 " common",
                 hint=NextStep("keep a state for each with ", Option("state")),
             )
-        log.append([Moved(api, utc_now(), new_run())])
+        log.append([ServiceMoved(api, utc_now(), new_run())])
     workspace.console.show(f"The state is of {api} now; before, it was of {header.api}.")
     return 0
 

@@ -17,7 +17,7 @@ from personasync.model.outcome import Created, Outcome
 from personasync.model.persona import Manifest, Persona, PersonaRequest
 from personasync.plan.compute import Plan, compute_plan
 from personasync.state import Entry, Header, LogContents, State, fold
-from personasync.state.entry import Moved
+from personasync.state.entry import ServiceMoved
 
 API = "https://api.example"
 
@@ -75,7 +75,7 @@ class MemoryLog:
     def lock(self, **_options: Any):
         yield
 
-    def append(self, entries: Sequence[Entry | Moved]) -> None:
+    def append(self, entries: Sequence[Entry | ServiceMoved]) -> None:
         told = [entry for entry in entries if isinstance(entry, Entry)]
         for entry in told:
             failure = self._fails(entry)

@@ -9,7 +9,7 @@ import pytest
 
 from personasync.model.diagnostics import Place
 from personasync.model.errors import ConfigurationError
-from personasync.render.catalogue import FORMATS, Card, Setting
+from personasync.render.catalogue import FORMATS, Card, CatalogueView
 from personasync.render.layout import display_width
 
 ID = "a0dabcd094b214aa3d7960db3287cc2d"
@@ -22,23 +22,23 @@ NASTY = "x\x1b[31m\n::error::\u202ey ##[group] | <b>`@all`"
 
 
 def test_text_has_a_header_and_columns() -> None:
-    assert FORMATS["text"](CARDS, Setting(width=200)) == (
+    assert FORMATS["text"](CARDS, CatalogueView(width=200)) == (
         "key                 name            style                    status   ID\n"
         f"neon-siren          Neon Siren      Electronic Pop           created  {ID}\n"
         "pulse-cartographer  夜の歌姫と霓虹  Melodic Techno and more  pending  -\n"
     )
-    assert FORMATS["text"]([], Setting()) == "No personas.\n"
+    assert FORMATS["text"]([], CatalogueView()) == "No personas.\n"
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100])
 def test_text_fits_the_terminal_and_cuts_no_id(width: int) -> None:
-    text = FORMATS["text"](CARDS, Setting(width=width))
+    text = FORMATS["text"](CARDS, CatalogueView(width=width))
     assert max(map(display_width, text.splitlines())) <= width
     assert ID in text
 
 
 def test_markdown_is_a_table() -> None:
-    lines = FORMATS["markdown"](CARDS[:1], Setting()).splitlines()
+    lines = FORMATS["markdown"](CARDS[:1], CatalogueView()).splitlines()
     assert lines == [
         "| key | name | style | status | ID |",
         "| --- | --- | --- | --- | --- |",
@@ -48,7 +48,7 @@ def test_markdown_is_a_table() -> None:
 
 
 def test_json_says_all_that_is_known() -> None:
-    first, second = json.loads(FORMATS["json"](CARDS, Setting()))
+    first, second = json.loads(FORMATS["json"](CARDS, CatalogueView()))
     assert first == {
         "key": "neon-siren",
         "name": "Neon Siren",
@@ -79,7 +79,7 @@ def test_all_words_must_be_found(words: str, found: int) -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_nothing_steers_who_reads_it(form: str) -> None:
     card = Card(NASTY, NASTY, NASTY, "created", NASTY, NASTY, NASTY, NASTY, (0, 1))
-    text = FORMATS[form]([card], Setting())
+    text = FORMATS[form]([card], CatalogueView())
     assert not any(sign in text for sign in ("\x1b", "\u202e", "##["))
     assert not any(line.lstrip().startswith("::") for line in text.splitlines())
     if form in ("html", "markdown"):
@@ -96,11 +96,11 @@ def test_nothing_steers_who_reads_it(form: str) -> None:
     ],
 )
 def test_a_link_leads_to_the_line(url: str, link: str) -> None:
-    assert f'href="{link}"' in FORMATS["html"](CARDS, Setting(source_url=url))
+    assert f'href="{link}"' in FORMATS["html"](CARDS, CatalogueView(source_url=url))
 
 
 def test_a_page_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(ConfigurationError, match="needs the package jinja2") as caught:
-        FORMATS["html"](CARDS, Setting())
+        FORMATS["html"](CARDS, CatalogueView())
     assert caught.value.hint == "install it: pip install 'personasync[html]'"

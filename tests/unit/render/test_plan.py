@@ -20,7 +20,7 @@ from personasync.plan.gates import select
 from personasync.plan.saved import plan_digest
 from personasync.render.commands import Shell
 from personasync.render.markdown import MARKDOWN_MARKER, render_markdown
-from personasync.render.plan import FORMATS, Setting, render_github, render_json, render_text
+from personasync.render.plan import FORMATS, PlanView, render_github, render_json, render_text
 from personasync.state.entry import Entry, Header, Origin, Status
 from personasync.state.fold import State
 
@@ -28,7 +28,7 @@ API = "https://api.example"
 SCHEMA = json.loads(
     (Path(__file__).parents[3] / "schemas" / "plan.schema.json").read_text(encoding="utf-8")
 )
-SETTING = Setting(api=API, location="personas.state.jsonl")
+VIEW = PlanView(api=API, location="personas.state.jsonl")
 
 
 def request(audio_id: str, name: str = "Neon Siren", **fields: object) -> PersonaRequest:
@@ -596,7 +596,7 @@ def test_no_text_steers_a_terminal_or_a_log(
         ],
     )
     for output_format, render in FORMATS.items():
-        text = render(hostile_plan, SETTING)
+        text = render(hostile_plan, VIEW)
         text.encode()
         assert all(ch == "\n" or ch.isprintable() or ord(ch) >= 160 for ch in text)
         assert not set(text) & set("\u2028\u202e\u2066")
@@ -605,6 +605,6 @@ def test_no_text_steers_a_terminal_or_a_log(
         )
         expected = ["warning"] * attention + ["notice"] if output_format == "github" else []
         assert workflow_commands(text) == expected, output_format
-    document = json.loads(FORMATS["json"](hostile_plan, SETTING))
+    document = json.loads(FORMATS["json"](hostile_plan, VIEW))
     jsonschema.validate(document, SCHEMA)
     assert document["actions"][0]["key"] == f"{key}0"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from personasync.model.errors import StateError
 from personasync.state.codec import encode_entry, encode_header
-from personasync.state.entry import Entry, Header, Moved, Status
+from personasync.state.entry import Entry, Header, ServiceMoved, Status
 from personasync.state.fold import fold
 from personasync.state.parse import ParsedLog, parse_log
 from tests.unit.state.samples import HEADER, brief, created, entries, entry
@@ -125,8 +125,8 @@ def test_what_stood_before_both_sides_of_a_merge_comes_first() -> None:
 
 
 def test_a_moved_service_is_an_entry_of_the_log() -> None:
-    moved = [Moved("https://one.example"), Moved("https://two.example", "now", "r2")]
-    log: list[Entry | Moved] = [*moved, created(1)]
+    moved = [ServiceMoved("https://one.example"), ServiceMoved("https://two.example", "now", "r2")]
+    log: list[Entry | ServiceMoved] = [*moved, created(1)]
     parsed = parse_log(HEAD + b"".join(map(encode_entry, log)), "s")
     assert (parsed.header, parsed.moved) == (HEADER, moved[1])
     assert parsed.current == replace(HEADER, api="https://two.example")
