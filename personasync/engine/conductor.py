@@ -303,7 +303,9 @@ class Conductor:
         Called by who tells, which takes the place of the thread that hangs:
         nothing but the screen can be trusted to be quick.
         """
-        # Should that thread go on after all, it must not ask: the word to leave is read here.
+        # Should that thread go on after all, both are at work, and no order between them counts:
+        # what is rescued and appended as well is taken in once, and an answer that either takes
+        # from the mailbox is kept by that one. It must not ask: the word to leave is read here.
         self._left = True
         self._schedule.close()
         self._steps += self._heard_late()

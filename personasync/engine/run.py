@@ -1,10 +1,13 @@
 """Carries out a plan: the only thing that spends anything.
 
-Three kinds of threads: the *caller's* tells the listener and takes signals,
-and owns nothing that must last, so that neither a blocked terminal nor a
-Ctrl-C can delay or break a record; one *conductor* decides, appends and
-schedules (to a log that is far away, by the hand of a thread beside it);
-*workers* only ask the API. They speak through two mailboxes.
+The *caller's* thread tells the listener and takes signals, and owns nothing
+that must last, so that neither a blocked terminal nor a Ctrl-C can delay or
+break a record. One *conductor* decides, appends and schedules (to a log that is
+far away, by the hand of a thread beside it). *Workers* only ask the API, and
+*looks* after a task only the API too. All speak through two mailboxes; besides,
+the caller reads of the conductor what is shown, which may be a moment old.
+Where a run is left at once, the caller's thread and then a *late* one take the
+place of a conductor that hangs: see ``Conductor.salvage``.
 """
 
 from __future__ import annotations

@@ -19,18 +19,25 @@ from personasync.model.outcome import NotSent, Outcome, Throttled, Unclear
 from personasync.model.persona import PersonaRequest
 from personasync.model.units import Rate
 
+# Seconds, where no unit is named.
+
 _MIN_TRANSIT: Final = 0.5
-_TRANSIT_SHARE: Final = 0.04
+_TRANSIT_SHARE: Final = 0.04  # of the window
 
 _FIRST_WAIT: Final = 0.5
-_LONGEST_WAIT: Final = 20.0
+_LONGEST_WAIT: Final = 20.0  # so that a service that is back is noticed soon
 _JITTER: Final = 0.5
-_SILENT_IN_A_ROW: Final = 2
-_ANSWERED_IN_A_ROW: Final = 3
 _SECOND_LOOK: Final = 5.0
 
+# Personas given up in a row that end a run: one may be its own fault, and where nothing but
+# errors is answered, so may two. Of refusals alike, a task with its two tracks and a copied
+# entry make three: five are no chance.
+_SILENT_IN_A_ROW: Final = 2
+_ANSWERED_IN_A_ROW: Final = 3
 _ALIKE_IN_A_ROW: Final = 5
 
+# A disk syncs in a few milliseconds, and a store in the same region takes 20 or more. Of four
+# appends, one is undisturbed by other work.
 _SLOW_APPEND: Final = 0.02
 _APPENDS_TO_JUDGE: Final = 4
 

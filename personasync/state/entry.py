@@ -12,7 +12,7 @@ from personasync.model.persona import PersonaRequest
 
 
 class Status(StrEnum):
-    """What an entry says about its audio; `personasync/README.md` has how they fold."""
+    """What an entry says about its audio; `fold.py` has what counts of several."""
 
     PENDING = "pending"
     CREATED = "created"

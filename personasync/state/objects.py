@@ -167,7 +167,10 @@ def _client(
 
 
 def _private_authority(environment: Mapping[str, str]) -> bytes | None:
-    """Return the certificates that the API's client trusts too; SSL_CERT_FILE is heeded anyway."""
+    """Return what AWS_CA_BUNDLE names, or else what the API's client trusts.
+
+    The store's own library heeds SSL_CERT_FILE by itself.
+    """
     for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         path = environment.get(name)
         if not path:
