@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import signal
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import click
 
-from personasync.model.errors import PersonasyncError
-
-USAGE_EXIT_CODE: Final = 64
-"""click's own, 2, would read as "there are changes"."""
+from personasync.model.errors import PersonasyncError, UsageError
 
 
 class Terminated(BaseException):
@@ -25,7 +22,7 @@ def exit_code_of(error: BaseException) -> int:
         case PersonasyncError():
             return error.exit_code
         case click.UsageError():
-            return USAGE_EXIT_CODE
+            return UsageError.exit_code  # click's own, 2, would read as "there are changes"
         case Terminated():
             return 128 + Terminated.number
         case KeyboardInterrupt() | click.Abort():

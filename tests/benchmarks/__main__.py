@@ -21,7 +21,7 @@ from tests.benchmarks.peers import Bench, prepare
 from tests.benchmarks.rows import SECTIONS, Row, Sizes, Workbench
 
 FULL = Sizes(
-    rounds=5, quick_rounds=15, large_rounds=3, scale=(50, 1_000, 10_000, 100_000), creates=300,
+    rounds=5, quick_rounds=15, large_rounds=3, scale=(50, 1_000, 10_000, 100_000), creates=600,
     shared=600, paced=60, period=10.0, appends=1_000,
 )  # fmt: skip
 QUICK = Sizes(
