@@ -232,6 +232,7 @@ class _Run:
         checked: Checked,
     ) -> None:
         self._id = new_run()
+        self._describe = checked.describe
         self._plan = plan
         self._options = options
         self._listener: Listener | None = listener
@@ -251,7 +252,7 @@ class _Run:
             schedule=Schedule(options.rate, options.parallelism, checked.window),
             budget=RetryBudget(options.retry_for),
             tell=self._told.put,
-            waiting=self._waiting(checked),
+            waiting=_who_waits(checked, self._mailbox.now()),
             look=self._look,
         )
         held = checked.held
@@ -270,16 +271,9 @@ class _Run:
         self._arrived: Callable[[], list[int]] = list
         self._stopped: str | None = None
         self._signals: list[int] = []
-        self._told_waiting = time.monotonic()
+        self._waiting_told_at = time.monotonic()
         self._abandoned = False
         self._failure: BaseException | None = None
-
-    def _waiting(self, checked: Checked) -> Waiting | None:
-        self._describe = checked.describe
-        running = [each for each in checked.findings if each.verdict is Verdict.RUNNING]
-        if not running or checked.describe is None or checked.wait_for <= 0:
-            return None
-        return Waiting(running, now=self._mailbox.now(), seconds=checked.wait_for)
 
     def _look(self, task_id: str) -> None:
         describe = self._describe
@@ -344,9 +338,9 @@ class _Run:
     def _tell_waiting(self) -> None:
         """Let who watches know now and then what this waits for, though others get answers."""
         now = time.monotonic()
-        if self._ended or now - self._told_waiting < _TELL_SECONDS:
+        if self._ended or now - self._waiting_told_at < _TELL_SECONDS:
             return
-        self._told_waiting = now
+        self._waiting_told_at = now
         held_until = self._conductor.held_until
         wait = None if held_until is None else max(0.0, held_until - self._mailbox.now())
         reason = "the API asks to wait" if self._conductor.slowed else None
@@ -452,6 +446,13 @@ class _Run:
             )
         reason = self._stopped or self._conductor.stopped
         return PersonaResult(action, Result.NOT_ATTEMPTED, action.entry, reason)
+
+
+def _who_waits(checked: Checked, now: float) -> Waiting | None:
+    running = [each for each in checked.findings if each.verdict is Verdict.RUNNING]
+    if not running or checked.describe is None or checked.wait_for <= 0:
+        return None
+    return Waiting(running, now=now, seconds=checked.wait_for)
 
 
 def _repeated(

@@ -1,4 +1,4 @@
-"""The one place that knows what a state's location is."""
+"""The one place that opens a state by its location, which `locations.py` takes apart."""
 
 from __future__ import annotations
 
