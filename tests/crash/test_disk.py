@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ class Trouble:
     def environment(self) -> dict[str, str]:
         return {"PERSONASYNC_BASE_URL": self.sandbox.base_url, "PERSONASYNC_API_KEY": "any"}
 
-    def start(self, **options):
+    def start(self, **options: Any) -> Any:
         return self.tool.start(*self.command, env=self.environment, **options)
 
     def wait_for_requests(self, count: int) -> None:
@@ -230,7 +231,7 @@ def test_nowhere_to_write_at_all_still_tells_the_ids(tmp_path: Path) -> None:
     assert "Traceback" not in stderr.decode()
 
 
-def _no_file_may_grow_beyond(size: int):
+def _no_file_may_grow_beyond(size: int) -> Any:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_a_state_that_stays_unwritable_loses_nothing(tmp_path: Path, error: str,
         _fail_and_check(tmp_path / str(when), injection)
 
 
-def _disk_points(tmp_path: Path):
+def _disk_points(tmp_path: Path) -> Any:
     folder = tmp_path / "untouched"
     folder.mkdir()
     rehearsal = Rehearsal(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_a_kill_while_tidying_up_loses_nothing(tmp_path: Path, file: str) -> Non
     assert killed, f"no call about {file} was hit"
 
 
-def _count(tmp_path: Path, flags: tuple[str, ...]):
+def _count(tmp_path: Path, flags: tuple[str, ...]) -> Any:
     folder = tmp_path / "untouched"
     folder.mkdir()
     rehearsal = Rehearsal(folder)

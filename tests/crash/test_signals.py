@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ class Slow:
         self.sandbox = Sandbox(SandboxConfig(books=folder / "books.db", latency=latency))
         self.sandbox.start()
 
-    def start(self, *args: str, requests: int = 4, **options):
+    def start(self, *args: str, requests: int = 4, **options: Any) -> Any:
         process = self.tool.start(
             "apply",
             "--auto-approve",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -35,7 +36,7 @@ steps = st.lists(
 
 @given(steps)
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
-def test_whatever_happens_no_id_is_lost(story) -> None:
+def test_whatever_happens_no_id_is_lost(story: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         rehearsal = Rehearsal(Path(folder), audios=AUDIOS)
         try:

@@ -57,7 +57,7 @@ def threading_of(kernel: Kernel) -> Any:
         def __init__(
             self, target: Callable[..., Any], args: tuple[Any, ...] = (), **_options: Any
         ) -> None:
-            self._call = lambda: target(*args)
+            self._call: Callable[[], Any] = lambda: target(*args)
             self._ended = Waiters(kernel)
             self._task: Task | None = None
             self.ident: int | None = None

@@ -7,6 +7,7 @@ import math
 import threading
 from collections import defaultdict
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -16,14 +17,14 @@ from tests.unit.engine.fakes import LONG
 
 
 @pytest.fixture(autouse=True)
-def _brief_waits(monkeypatch):
+def _brief_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schedule, "_FIRST_WAIT", 0.02)
     monkeypatch.setattr(schedule, "_LONGEST_WAIT", 0.02)
     monkeypatch.setattr(schedule, "_JITTER", 0.0)
 
 
 @pytest.fixture(autouse=True)
-def _no_thread_stays_behind():
+def _no_thread_stays_behind() -> Any:
     yield
     for thread in threading.enumerate():
         if thread.name.startswith("worker-"):
@@ -32,16 +33,16 @@ def _no_thread_stays_behind():
 
 
 @pytest.fixture
-def ending(monkeypatch):
+def ending(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Events: ``begun`` once a run is told to send nothing new, ``at_once`` nothing at all."""
     events = SimpleNamespace(begun=threading.Event(), at_once=threading.Event())
     made, close = Mailbox.__init__, schedule.Schedule.close
 
-    def noticing(self):
+    def noticing(self: Any) -> None:
         made(self)
         put = self.put
 
-        def noted(message):
+        def noted(message: Any) -> None:
             put(message)
             if isinstance(message, messages.Halt | messages.Leave):
                 events.begun.set()
@@ -50,7 +51,7 @@ def ending(monkeypatch):
 
         self.put = noted
 
-    def closing(self, *, at_once=True):
+    def closing(self: Any, *, at_once: bool = True) -> None:
         close(self, at_once=at_once)
         events.begun.set()
         if at_once:
@@ -62,16 +63,16 @@ def ending(monkeypatch):
 
 
 @pytest.fixture
-def answered(monkeypatch):
+def answered(monkeypatch: pytest.MonkeyPatch) -> Any:
     """An event for each audio: its answer is in the mailbox."""
     events: defaultdict[str, threading.Event] = defaultdict(threading.Event)
     made = Mailbox.__init__
 
-    def noticing(self):
+    def noticing(self: Any) -> None:
         made(self)
         put = self.put
 
-        def noted(message):
+        def noted(message: Any) -> None:
             put(message)
             if isinstance(message, messages.Answer):
                 events[message.audio_id].set()
@@ -83,12 +84,12 @@ def answered(monkeypatch):
 
 
 @pytest.fixture
-def waiting(monkeypatch):
+def waiting(monkeypatch: pytest.MonkeyPatch) -> Any:
     """An event: the conductor waits for a moment to come, and can be woken."""
     event = threading.Event()
     receive = Mailbox.receive
 
-    def watched(self, until):
+    def watched(self: Any, until: Any) -> Any:
         if self.now() < until < math.inf:
             event.set()
         return receive(self, until)
@@ -98,6 +99,6 @@ def waiting(monkeypatch):
 
 
 @pytest.fixture
-def slots_until_answered(monkeypatch):
+def slots_until_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slot counts until its answer, so that no stall of this machine looks like a burst here."""
     monkeypatch.setattr(schedule, "_MIN_TRANSIT", 2 * LONG)

@@ -72,7 +72,7 @@ class MemoryLog:
         return LogContents(Header("l", API), tuple(held))
 
     @contextmanager
-    def lock(self, **_options: Any):
+    def lock(self, **_options: Any) -> Any:
         yield
 
     def append(self, entries: Sequence[Entry | ServiceMoved]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from personasync.plan.compute import Action, ActionKind
 ACTION = Action(ActionKind.CREATE, "k", "a")
 
 
-def account(*results, rescued=None, **fields):
+def account(*results: Any, rescued: Any = None, **fields: Any) -> Any:
     rows = tuple(PersonaResult(ACTION, result, rescued=rescued) for result in results)
     return Account("r", rows, **fields)
 
@@ -21,7 +22,7 @@ R = Result
 DONE = (R.CREATED, R.IMPORTED, R.RENAMED)
 
 
-def test_every_result_is_counted_also_those_there_are_none_of():
+def test_every_result_is_counted_also_those_there_are_none_of() -> None:
     assert account(R.CREATED, R.CREATED, R.UNKNOWN).counts() == {
         R.CREATED: 2,
         R.IMPORTED: 0,
@@ -34,14 +35,14 @@ def test_every_result_is_counted_also_those_there_are_none_of():
 
 
 @pytest.mark.parametrize("result", R)
-def test_complete_is_when_every_persona_is_recorded(result):
+def test_complete_is_when_every_persona_is_recorded(result: Any) -> None:
     assert account().complete
     assert account(*DONE).complete
     assert account(*DONE, result).complete is (result in DONE)
 
 
 @pytest.mark.parametrize("rescued", ["/tmp/x.rescue", ""])
-def test_an_id_that_is_not_in_the_state_is_not_recorded(rescued):
+def test_an_id_that_is_not_in_the_state_is_not_recorded(rescued: Any) -> None:
     assert not account(R.CREATED, rescued=rescued).complete
     assert account(R.CREATED, rescued=rescued).exit_code == 3
 
@@ -67,5 +68,5 @@ def test_an_id_that_is_not_in_the_state_is_not_recorded(rescued):
         (account(R.FAILED, signal=signal.SIGTERM, refused=True, failure=ValueError()), 143),
     ],
 )
-def test_the_exit_code(ended, code):
+def test_the_exit_code(ended: Any, code: Any) -> None:
     assert ended.exit_code == code

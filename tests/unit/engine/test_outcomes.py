@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from typing import Any
 
 import pytest
 
@@ -19,22 +20,22 @@ GARBAGE = Unclear("the answer is not a JSON object", 200, KeptAnswer.of_text("<h
 
 
 @pytest.fixture(autouse=True)
-def _no_time_is_lost(monkeypatch):
+def _no_time_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time passes only as retries wait, and takes none: a budget is so many tries, no more or
     fewer on a slow machine."""
 
     class Unhurried(Mailbox):
         """Waits for an answer while one is to come; else the moment that is waited for is here."""
 
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.passed = 0.0
             self.under_way = 0
 
-        def now(self):
+        def now(self) -> Any:
             return self.passed
 
-        def receive(self, until):
+        def receive(self, until: Any) -> Any:
             found = super().receive(math.inf if self.under_way and until > self.passed else -1.0)
             if not found and math.inf > until > self.passed:
                 self.passed = until
@@ -44,13 +45,13 @@ def _no_time_is_lost(monkeypatch):
             return found
 
     class Counting(Workers):
-        def ask(self, request):
+        def ask(self, request: Any) -> None:
             boxes[-1].under_way += 1
             super().ask(request)
 
     boxes = []
 
-    def unhurried():
+    def unhurried() -> Any:
         boxes.append(Unhurried())
         return boxes[-1]
 
@@ -59,7 +60,7 @@ def _no_time_is_lost(monkeypatch):
     monkeypatch.setattr(module, "Workers", Counting)
 
 
-def recorded(ran, audio="a-1"):
+def recorded(ran: Any, audio: str = "a-1") -> Any:
     """The fields of the last entry about an audio that tell its outcome."""
     entry = ran.log.folded()[audio]
     return {
@@ -69,7 +70,7 @@ def recorded(ran, audio="a-1"):
     }
 
 
-def test_created():
+def test_created() -> None:
     ran = run(1, {"a-1": [Created("a1b2")]})
     assert recorded(ran) == {"status": "created", "persona_id": "a1b2"}
     assert ran.rows == {"p-1": "created"}
@@ -88,7 +89,7 @@ def test_created():
     assert ran.log.folded()["a-1"].run == ran.account.run
 
 
-def test_conflict_goes_on():
+def test_conflict_goes_on() -> None:
     ran = run(2, {"a-1": [Conflict(409, "exists")]}, parallelism=1)
     assert recorded(ran) == {
         "status": "conflict",
@@ -104,7 +105,7 @@ def test_conflict_goes_on():
 
 
 @pytest.mark.parametrize("code", [400, 403, 404, 413, 422, 451, 499])
-def test_refused_for_good_goes_on(code):
+def test_refused_for_good_goes_on(code: Any) -> None:
     ran = run(2, {"a-1": [Refused(code, "no")]}, parallelism=1)
     assert recorded(ran) == {"status": "failed", "code": code, "message": "no"}
     assert ran.rows == {"p-1": "failed", "p-2": "created"}
@@ -113,13 +114,13 @@ def test_refused_for_good_goes_on(code):
     assert ran.account.stopped is None
 
 
-def test_a_refusal_without_words_says_its_code():
+def test_a_refusal_without_words_says_its_code() -> None:
     ran = run(1, {"a-1": [Refused(422, "")]})
     assert recorded(ran) == {"status": "failed", "code": 422, "message": "the API answered 422"}
 
 
 @pytest.mark.parametrize("code", [401, 402, 429])
-def test_what_nothing_else_can_get_past_stops_the_run(code):
+def test_what_nothing_else_can_get_past_stops_the_run(code: Any) -> None:
     ran = run(9, {"a-2": [Refused(code, "no", stops_run=True)]}, parallelism=1)
     assert recorded(ran, "a-2") == {"status": "failed", "code": code, "message": "no"}
     assert ran.api.asked == ["a-1", "a-2"]
@@ -131,13 +132,13 @@ def test_what_nothing_else_can_get_past_stops_the_run(code):
     assert ran.log.folded().keys() == {"a-1", "a-2"}
 
 
-def test_refused_for_all_is_an_error():
+def test_refused_for_all_is_an_error() -> None:
     ran = run(3, {"a-1": [Refused(401, "no", stops_run=True)]}, parallelism=1)
     assert ran.account.exit_code == 1
 
 
 @pytest.mark.parametrize("code", [405, 429, 430])
-def test_throttled_is_tried_again(code):
+def test_throttled_is_tried_again(code: Any) -> None:
     ran = run(1, {"a-1": [Throttled(code, "slow down", 0.01), Created("i")]})
     assert recorded(ran) == {"status": "created", "persona_id": "i"}
     retry = ran.events[2]
@@ -146,7 +147,7 @@ def test_throttled_is_tried_again(code):
     assert ran.account.exit_code == 0
 
 
-def test_throttled_to_the_end_stays_pending_and_stops_the_run():
+def test_throttled_to_the_end_stays_pending_and_stops_the_run() -> None:
     ran = run(3, {"a-1": [Throttled(429, "slow down")] * 99}, parallelism=1, retry_for=0.1)
     assert 2 <= ran.api.asked.count("a-1") < 99
     assert recorded(ran) == {"status": "pending"}
@@ -156,7 +157,7 @@ def test_throttled_to_the_end_stays_pending_and_stops_the_run():
     assert ran.account.exit_code == 3
 
 
-def test_a_wait_that_is_asked_for_and_too_long_is_not_waited():
+def test_a_wait_that_is_asked_for_and_too_long_is_not_waited() -> None:
     ran = run(2, {"a-1": [Throttled(429, "", 3600.0)]}, parallelism=1)
     assert ran.api.asked == ["a-1"]
     assert ran.rows == {"p-1": "unknown", "p-2": "not attempted"}
@@ -165,14 +166,14 @@ def test_a_wait_that_is_asked_for_and_too_long_is_not_waited():
     )
 
 
-def test_no_connection_is_tried_again():
+def test_no_connection_is_tried_again() -> None:
     ran = run(1, {"a-1": [NotSent("the connection was refused"), Created("i")]})
     assert recorded(ran) == {"status": "created", "persona_id": "i"}
     assert ran.events[2].reason == "the connection was refused"
     assert ran.account.exit_code == 0
 
 
-def test_no_connection_to_the_end_is_a_failure_since_nothing_was_sent():
+def test_no_connection_to_the_end_is_a_failure_since_nothing_was_sent() -> None:
     ran = run(1, {"a-1": [NotSent("the connection was refused")] * 99}, retry_for=0.1)
     assert 2 <= len(ran.api.asked) < 99
     assert recorded(ran) == {"status": "failed", "message": "the connection was refused"}
@@ -181,7 +182,7 @@ def test_no_connection_to_the_end_is_a_failure_since_nothing_was_sent():
     assert ran.account.stopped is None
 
 
-def test_an_unclear_answer_is_kept_before_anything_else_and_tried_again():
+def test_an_unclear_answer_is_kept_before_anything_else_and_tried_again() -> None:
     ran = run(1, {"a-1": [GARBAGE, Created("i")]})
     assert recorded(ran) == {"status": "created", "persona_id": "i"}
     assert [step for step in ran.log.journal if step[0] != "event"] == [
@@ -200,7 +201,7 @@ def test_an_unclear_answer_is_kept_before_anything_else_and_tried_again():
     )
 
 
-def test_an_unclear_answer_to_the_end_is_unknown_and_its_answer_is_kept():
+def test_an_unclear_answer_to_the_end_is_unknown_and_its_answer_is_kept() -> None:
     ran = run(1, {"a-1": [GARBAGE] * 99}, retry_for=0.1)
     assert 2 <= len(ran.api.asked) < 99
     assert recorded(ran) == {
@@ -217,7 +218,7 @@ def test_an_unclear_answer_to_the_end_is_unknown_and_its_answer_is_kept():
     assert ran.account.exit_code == 3
 
 
-def test_silence_to_the_end_is_unknown_and_says_so():
+def test_silence_to_the_end_is_unknown_and_says_so() -> None:
     ran = run(1, {"a-1": [Unclear("no whole answer within 60s")] * 99}, retry_for=0.1)
     assert 2 <= len(ran.api.asked) < 99
     assert recorded(ran) == {"status": "pending", "message": "no whole answer within 60s"}
@@ -233,7 +234,7 @@ class TestMaybeMade:
         [Refused(404, "no such task"), Refused(401, "bad key", stops_run=True)],
         ids=["refused", "stopped"],
     )
-    def test_a_refusal_after_an_unclear_answer_leaves_it_pending(self, last):
+    def test_a_refusal_after_an_unclear_answer_leaves_it_pending(self, last: Any) -> None:
         ran = run(1, {"a-1": [Unclear("reset"), last]})
         assert recorded(ran) == {
             "status": "pending",
@@ -242,13 +243,13 @@ class TestMaybeMade:
         }
         assert ran.rows == {"p-1": "unknown"}
 
-    def test_no_connection_after_an_unclear_answer_leaves_it_pending(self):
+    def test_no_connection_after_an_unclear_answer_leaves_it_pending(self) -> None:
         ran = run(1, {"a-1": [Unclear("reset"), *[NotSent("refused")] * 99]}, retry_for=0.1)
         assert 2 <= len(ran.api.asked) < 99
         assert recorded(ran) == {"status": "pending"}
         assert ran.rows == {"p-1": "unknown"}
 
-    def test_a_conflict_after_an_unclear_answer_is_explained_and_keeps_the_answer(self):
+    def test_a_conflict_after_an_unclear_answer_is_explained_and_keeps_the_answer(self) -> None:
         ran = run(1, {"a-1": [GARBAGE, Conflict(409, "exists")]})
         assert recorded(ran) == {
             "status": "conflict",
@@ -267,7 +268,9 @@ class TestMaybeMade:
             (Created("i"), "created"),
         ],
     )
-    def test_what_an_earlier_run_left_pending_may_have_been_made(self, last, status):
+    def test_what_an_earlier_run_left_pending_may_have_been_made(
+        self, last: Any, status: Any
+    ) -> None:
         before = Entry("a-1", "p-1", Status.PENDING, answer=KeptAnswer.of_text("<half>"))
         ran = run(1, {"a-1": [last]}, [before])
         assert recorded(ran)["status"] == status
@@ -276,24 +279,24 @@ class TestMaybeMade:
         if status != "created":
             assert recorded(ran)["answer"] == KeptAnswer.of_text("<half>")
 
-    def test_an_interrupted_resume_stays_pending(self):
+    def test_an_interrupted_resume_stays_pending(self) -> None:
         before = Entry("a-1", "p-1", Status.PENDING)
         ran = run(1, {"a-1": [NotSent("refused")] * 99}, [before], retry_for=0.05)
         assert recorded(ran) == {"status": "pending"}
         assert ran.rows == {"p-1": "unknown"}
 
-    def test_throttling_alone_makes_nothing(self):
+    def test_throttling_alone_makes_nothing(self) -> None:
         ran = run(1, {"a-1": [Throttled(429, "", 0.01), Refused(404, "no")]})
         assert recorded(ran) == {"status": "failed", "code": 404, "message": "no"}
 
 
 class TestGivingUp:
-    def test_one_persona_without_an_answer_does_not_hold_up_the_others(self):
+    def test_one_persona_without_an_answer_does_not_hold_up_the_others(self) -> None:
         ran = run(3, {"a-1": [GARBAGE] * 99}, parallelism=1, retry_for=0.1)
         assert ran.rows == {"p-1": "unknown", "p-2": "created", "p-3": "created"}
         assert ran.account.stopped is None
 
-    def test_a_few_in_a_row_end_the_run(self):
+    def test_a_few_in_a_row_end_the_run(self) -> None:
         script = {f"a-{number}": [GARBAGE] * 99 for number in range(1, 6)}
         ran = run(5, script, parallelism=1, retry_for=0.1)
         assert list(ran.rows.values()) == [*["unknown"] * 3, *["not attempted"] * 2]
@@ -302,14 +305,16 @@ class TestGivingUp:
         )
         assert ran.account.exit_code == 3
 
-    def test_a_usable_answer_between_them_does_not(self):
+    def test_a_usable_answer_between_them_does_not(self) -> None:
         script = {"a-1": [GARBAGE] * 99, "a-3": [GARBAGE] * 99}
         ran = run(4, script, parallelism=1, retry_for=0.1)
         assert list(ran.rows.values()) == ["unknown", "created", "unknown", "created"]
         assert ran.account.stopped is None
 
     @pytest.mark.parametrize("parallelism", [1, 4])
-    def test_a_dead_api_costs_the_budget_once_and_not_once_a_persona(self, parallelism):
+    def test_a_dead_api_costs_the_budget_once_and_not_once_a_persona(
+        self, parallelism: Any
+    ) -> None:
         script = {f"a-{number}": [NotSent("refused")] * 9999 for number in range(1, 41)}
         ran = run(40, script, parallelism=parallelism, retry_for=0.3)
         tries = [ran.api.asked.count(f"a-{number}") for number in range(1, 41)]
@@ -318,13 +323,13 @@ class TestGivingUp:
         assert not any(tries[parallelism + 1 :])
         assert ran.account.stopped == "the API gives no usable answer: refused"
 
-    def test_no_budget_is_one_request(self):
+    def test_no_budget_is_one_request(self) -> None:
         ran = run(1, {"a-1": [GARBAGE] * 9}, retry_for=0)
         assert ran.api.asked == ["a-1"]
         assert ran.rows == {"p-1": "unknown"}
 
 
-def test_an_answer_that_may_show_the_id_is_not_given_up_for_a_later_one():
+def test_an_answer_that_may_show_the_id_is_not_given_up_for_a_later_one() -> None:
     odd = KeptAnswer.of_text('{"code":"200","data":{"personaId":"i"}}')
     script = {"a-1": [Unclear("odd", 200, odd), *[GARBAGE] * 99]}
     ran = run(1, script, retry_for=0.1)

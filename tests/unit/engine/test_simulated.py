@@ -64,30 +64,30 @@ class SimulatedWorld:
 
     log: Any
 
-    def __init__(self, lives, halts, append_seconds):
+    def __init__(self, lives: Any, halts: Any, append_seconds: Any) -> None:
         self.time = 0.0
         self.append_seconds = append_seconds
-        self.coming = []
+        self.coming: list[Any] = []
         self.number = itertools.count()
         self.lives = [deque(life) for life in lives]
-        self.asked = []
-        self.given = []
+        self.asked: list[Any] = []
+        self.given: list[Any] = []
         self.most_at_once = self.under_way = 0
         for moment in halts:
             self.put(moment, Halt("interrupted", at_once=False))
 
-    def put(self, moment, message):
+    def put(self, moment: Any, message: Any) -> None:
         heapq.heappush(self.coming, (moment, next(self.number), message))
 
     # The world of the conductor.
 
-    def now(self):
+    def now(self) -> Any:
         return self.time
 
-    def written(self):
+    def written(self) -> str:
         return "2026-11-26T03:00:00Z"
 
-    def receive(self, until):
+    def receive(self, until: Any) -> Any:
         if self.coming and self.time < until:
             self.time = max(self.time, min(until, self.coming[0][0]))
         elif self.time < until < math.inf:
@@ -102,17 +102,17 @@ class SimulatedWorld:
             self.under_way -= isinstance(message, Answer)
         return found
 
-    def beside(self, append):
+    def beside(self, append: Any) -> Any:
         ended = []
 
-        def made():
+        def made() -> Any:
             try:
                 append()
             except StateWriteError as error:
                 ended.append(error)
             return Appended()
 
-        def wait(_seconds):
+        def wait(_seconds: Any) -> Any:
             for error in ended:
                 raise error
 
@@ -121,10 +121,10 @@ class SimulatedWorld:
 
     # Who asks the API.
 
-    def hire(self, count):
+    def hire(self, count: Any) -> bool:
         return True
 
-    def ask(self, request):
+    def ask(self, request: Any) -> None:
         audio = request.audio_id
         assert self.log.folded()[audio].status is Status.PENDING, "sent before it was durable"
         self.asked.append((self.time, audio))
@@ -142,18 +142,27 @@ class Far(Schedule):
     """The schedule of a run whose appends take so long that they are made beside it."""
 
     @property
-    def ahead(self):
+    def ahead(self) -> Any:
         return self.places
 
 
-def conduct(lives, *, parallelism=3, rate=None, fails=(), halts=(), entries=(), append_seconds=0.0):
+def conduct(
+    lives: Any,
+    *,
+    parallelism: int = 3,
+    rate: Any = None,
+    fails: Any = (),
+    halts: Any = (),
+    entries: Any = (),
+    append_seconds: float = 0.0,
+) -> Any:
     world = SimulatedWorld(lives, halts, append_seconds)
     appends = itertools.count()
     log = MemoryLog(entries, fails=lambda _entry: next(appends) in fails)
     world.log = log
     told = []
 
-    def tell(message):
+    def tell(message: Any) -> None:
         if isinstance(message, KnownTold):
             world.put(world.time, Go())
         if isinstance(message, Event) and message.kind is EventKind.CREATE_DONE:
@@ -186,8 +195,8 @@ def conduct(lives, *, parallelism=3, rate=None, fails=(), halts=(), entries=(), 
     st.sampled_from([0.0, 0.03, 3.0]),
 )
 def test_no_id_is_lost_and_nothing_is_told_too_early(
-    lives, parallelism, rate, fails, halts, append_seconds
-):
+    lives: Any, parallelism: Any, rate: Any, fails: Any, halts: Any, append_seconds: Any
+) -> None:
     conductor, world, told = conduct(
         lives,
         parallelism=parallelism,
@@ -220,13 +229,13 @@ ENDS = {
 }
 
 
-def test_a_run_of_an_hour_takes_no_time():
+def test_a_run_of_an_hour_takes_no_time() -> None:
     conductor, world, _told = conduct([[]] * 300, parallelism=4, rate=Rate(1, 12.0))
     assert len(conductor.results) == 300
     assert world.time > 3580
 
 
-def test_a_log_that_is_far_away_costs_next_to_no_time():
+def test_a_log_that_is_far_away_costs_next_to_no_time() -> None:
     """Two hundred answers of 0.2 s, ten at a time, on a log that takes 30 ms an append."""
     lives = [[(Created("CREATED"), 0.2)] for _ in range(200)]
     conductor, world, _told = conduct(lives, parallelism=10, append_seconds=0.03)

@@ -83,7 +83,7 @@ class TestValues:
 @given(st.text(st.sampled_from("0123456789_-+.:eExXbBoOnNaAfFiItTzZ~yYsS <="), max_size=14))
 @settings(max_examples=500)
 def test_scalars_are_resolved_as_pyyaml_does(text: str) -> None:
-    resolver = yaml.SafeLoader("")
+    resolver: Any = yaml.SafeLoader("")
     tag = resolver.resolve(yaml.ScalarNode, text, (True, False))
     value = resolve_plain(text)
     name = tag.removeprefix("tag:yaml.org,2002:")

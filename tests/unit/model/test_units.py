@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ from personasync.model.units import Rate, format_duration, parse_duration
         ("0", 0), ("0.001s", 0.001),
     ],
 )  # fmt: skip
-def test_a_duration_is_read(text, seconds):
+def test_a_duration_is_read(text: str, seconds: float) -> None:
     assert parse_duration(text) == pytest.approx(seconds)
 
 
@@ -24,7 +26,7 @@ def test_a_duration_is_read(text, seconds):
     "text",
     ["", "s", "2 m", "-1s", "+1s", "1e3", "inf", "nan", "1d", "1,5s", "٢m", "1.s", ".5s", "9" * 10],
 )
-def test_what_is_no_duration_is_refused(text):
+def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError) as caught:
         parse_duration(text)
     assert str(caught.value) == f"{text!r} is not a duration; write it like 500ms, 30s or 2m"
@@ -38,7 +40,7 @@ def test_what_is_no_duration_is_refused(text):
         (90_000, "25h00m"),
     ],
 )  # fmt: skip
-def test_a_duration_is_written(seconds, text):
+def test_a_duration_is_written(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
 
 
@@ -50,7 +52,7 @@ def test_a_duration_is_written(seconds, text):
         ("none", None), (" none ", None),
     ],
 )  # fmt: skip
-def test_a_rate_is_read(text, rate):
+def test_a_rate_is_read(text: str, rate: Any) -> None:
     assert Rate.parse(text) == rate
 
 
@@ -58,7 +60,7 @@ def test_a_rate_is_read(text, rate):
     "text",
     ["", "20", "20/10", "0/s", "-1/s", "20/0s", "20/0.0ms", "20 / 10s", "20/10s/2", "x/s", "None"],
 )
-def test_what_is_no_rate_is_refused(text):
+def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(ValueError) as caught:
         Rate.parse(text)
     assert str(caught.value) == f"{text!r} is not a rate; write it like 20/10s, or none"
@@ -66,12 +68,12 @@ def test_what_is_no_rate_is_refused(text):
 
 @settings(deadline=None)
 @given(st.integers(1, 999_999_999), st.integers(1, 10**12 - 1))
-def test_a_rate_reads_back_as_it_was_written(count, milliseconds):
+def test_a_rate_reads_back_as_it_was_written(count: Any, milliseconds: Any) -> None:
     rate = Rate(count, milliseconds / 1000)
     assert Rate.parse(str(rate)) == rate
 
 
-def test_a_rate_is_written_as_people_do():
+def test_a_rate_is_written_as_people_do() -> None:
     assert [str(Rate(20, 10.0)), str(Rate(1, 0.5)), str(Rate(5, 100.0))] == [
         "20/10s",
         "1/0.5s",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from pathlib import Path
 
 import pytest
 
 
 @pytest.fixture(autouse=True)
-def temporary(tmp_path_factory, monkeypatch):
+def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The temporary folder."""
     folder = tmp_path_factory.mktemp("temporary")
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -16,7 +17,7 @@ def temporary(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Path:
     """Where the state is kept."""
     folder = tmp_path / "state"
     folder.mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -16,7 +17,7 @@ from tests.unit.state.samples import brief, created, entries, entry, request, wo
 
 @brief
 @given(entries())
-def test_an_entry_reads_back_as_it_was_written(written):
+def test_an_entry_reads_back_as_it_was_written(written: Any) -> None:
     line = encode_entry(written)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
@@ -26,12 +27,12 @@ def test_an_entry_reads_back_as_it_was_written(written):
 
 @brief
 @given(words, words)
-def test_a_header_reads_back_as_it_was_written(lineage, api):
+def test_a_header_reads_back_as_it_was_written(lineage: Any, api: Any) -> None:
     header = Header(lineage, api)
     assert decode_line(encode_header(header)) == header
 
 
-def test_a_line_is_what_the_contract_says():
+def test_a_line_is_what_the_contract_says() -> None:
     written = created(1, "a1b2", request=request(1, vocal_start=0, vocal_end=30.5, style="Pop"))
     assert encode_entry(written).decode() == (
         '{"audioId":"audio-1","key":"p-1","status":"created","personaId":"a1b2","origin":"apply",'
@@ -44,7 +45,7 @@ def test_a_line_is_what_the_contract_says():
     )
 
 
-def test_text_stays_readable_and_lone_surrogates_survive():
+def test_text_stays_readable_and_lone_surrogates_survive() -> None:
     line = encode_entry(entry(message="你好 \ud83d \x1b[31m"))
     assert "你好".encode() in line
     assert b"\\ud83d" in line
@@ -52,7 +53,7 @@ def test_text_stays_readable_and_lone_surrogates_survive():
     assert decode_line(line) == entry(message="你好 \ud83d \x1b[31m")
 
 
-def test_fields_of_a_later_version_are_kept_also_when_they_are_null():
+def test_fields_of_a_later_version_are_kept_also_when_they_are_null() -> None:
     line = b'{"audioId":"a","key":"k","status":"failed","mood":{"blue":[1,null]},"later":null}\n'
     read = decode_line(line)
     assert isinstance(read, Entry)
@@ -95,7 +96,7 @@ REQUEST = {"taskId": "t", "audioId": "a", "name": "n", "description": "d"}
         ({"request": {**REQUEST, "vocalEnd": 10**400}}, "its vocalEnd is too large"),
     ],
 )
-def test_what_is_not_an_entry_is_refused_with_words(fields, words):
+def test_what_is_not_an_entry_is_refused_with_words(fields: Any, words: Any) -> None:
     with pytest.raises(ValueError) as caught:
         decode_line(json.dumps({**GOOD, **fields}).encode())
     assert str(caught.value) == words
@@ -119,13 +120,13 @@ def test_what_is_not_an_entry_is_refused_with_words(fields, words):
         b'{"audioId":"\xff","key":"k","status":"failed"}',
     ],
 )
-def test_what_is_not_json_is_refused(line):
+def test_what_is_not_json_is_refused(line: Any) -> None:
     with pytest.raises(ValueError, match=r"^it is not JSON$"):
         decode_line(line)
 
 
 @pytest.mark.parametrize("line", [b"[]", b"null", b'"{}"', b"1"])
-def test_json_that_is_no_object_is_refused(line):
+def test_json_that_is_no_object_is_refused(line: Any) -> None:
     with pytest.raises(ValueError, match=r"^it is not a JSON object$"):
         decode_line(line)
 
@@ -144,7 +145,7 @@ def test_json_that_is_no_object_is_refused(line):
         ),
     ],
 )
-def test_a_header_that_cannot_be_used_is_refused(line, words):
+def test_a_header_that_cannot_be_used_is_refused(line: Any, words: Any) -> None:
     with pytest.raises(ValueError) as caught:
         decode_line(line.encode())
     assert str(caught.value) == words
@@ -161,7 +162,7 @@ def _whole_string_end(line: bytes, name: str, value: str) -> int:
 @given(entries())
 @example(created(1, request=request(1, description='a "persona", } and \\ more')))
 @example(created(1, "personaId", message='"personaId":"other"'))
-def test_every_truncation_of_a_line_gives_up_what_it_still_holds(written):
+def test_every_truncation_of_a_line_gives_up_what_it_still_holds(written: Any) -> None:
     line = encode_entry(written)
     known = None
     if written.persona_id is not None:
@@ -184,12 +185,12 @@ def test_every_truncation_of_a_line_gives_up_what_it_still_holds(written):
         assert found.request in (None, written.request)
 
 
-def test_a_whole_line_without_its_newline_is_all_there():
+def test_a_whole_line_without_its_newline_is_all_there() -> None:
     written = created(7, message="made", code=200)
     assert salvage(encode_entry(written).removesuffix(b"\n")) == written
 
 
-def test_a_torn_line_is_pending_until_its_id_is_there():
+def test_a_torn_line_is_pending_until_its_id_is_there() -> None:
     line = encode_entry(created(1, "id-1"))
     before, after = line.index(b'id-1"'), line.index(b'id-1"') + len(b'id-1"')
     assert salvage(line[:before]) == Entry("audio-1", "p-1", Status.PENDING)
@@ -197,18 +198,18 @@ def test_a_torn_line_is_pending_until_its_id_is_there():
     assert salvage(line[:after]) == Entry("audio-1", "p-1", Status.CREATED, "id-1")
 
 
-def test_a_number_that_may_have_lost_digits_is_not_believed():
+def test_a_number_that_may_have_lost_digits_is_not_believed() -> None:
     line = encode_entry(entry(status=Status.FAILED, code=413, message="too long"))
     torn = line[: line.index(b"413") + 2]
     assert salvage(torn) == Entry("audio-1", "p-1", Status.FAILED)
 
 
-def test_bytes_that_are_not_text_do_not_join_two_halves_of_an_id():
+def test_bytes_that_are_not_text_do_not_join_two_halves_of_an_id() -> None:
     torn = b'{"audioId":"a","key":"k","status":"created","personaId":"12\xff34","origin":"apply"'
     assert salvage(torn) == Entry("a", "k", Status.PENDING)
 
 
-def test_an_id_is_kept_though_the_rest_makes_no_sense():
+def test_an_id_is_kept_though_the_rest_makes_no_sense() -> None:
     torn = b'{"audioId":"a","key":"k","status":"unheard","personaId":"i","code":"?"'
     assert salvage(torn) == Entry("a", "k", Status.CREATED, "i")
 
@@ -220,19 +221,19 @@ def test_an_id_is_kept_though_the_rest_makes_no_sense():
 @example(b"\x00" * 4096)
 @example(b'{"format":"personasync.state/1","lineage":"l"')
 @example(b'{"audioId":"a","key":1,"status":"created","personaId":"i"')
-def test_no_junk_makes_salvage_raise_or_invent(junk):
+def test_no_junk_makes_salvage_raise_or_invent(junk: Any) -> None:
     found = salvage(junk)
     assert found is None or (found.audio_id.encode() in junk and found.persona_id is None)
 
 
-def test_salvage_is_linear_in_the_length_of_a_line():
+def test_salvage_is_linear_in_the_length_of_a_line() -> None:
     junk = b'{"audioId":"a","key":"k"' + b',"x":1' * 400_000 + b',"personaId":"i'
     begun = time.process_time()
     assert salvage(junk) == Entry("a", "k", Status.PENDING)
     assert time.process_time() - begun < 30
 
 
-def test_every_status_and_origin_can_be_read():
+def test_every_status_and_origin_can_be_read() -> None:
     for status in Status:
         for origin in Origin:
             written = entry(status=status, origin=origin, persona_id="i")

@@ -9,6 +9,7 @@ import stat
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,29 +24,29 @@ from tests.unit.state.samples import API, HEADER, created, entries, entry
 HEAD = encode_header(HEADER)
 
 
-def lines(*known):
+def lines(*known: Any) -> Any:
     return b"".join(map(encode_entry, known))
 
 
 @pytest.fixture
-def log(path):
+def log(path: Path) -> Any:
     return FileStateLog(path, api=API)
 
 
-def beside(path, suffix):
+def beside(path: Path, suffix: Any) -> Path:
     return path.with_name(path.name + suffix)
 
 
-def names(path):
+def names(path: Path) -> Any:
     return sorted(found.name.removeprefix(path.name) for found in path.parent.iterdir())
 
 
-def keep(answer):
+def keep(answer: Any) -> Any:
     return None if answer is None else KeptAnswer.of_text(answer)
 
 
 class TestAppending:
-    def test_the_first_append_begins_the_file(self, log, path):
+    def test_the_first_append_begins_the_file(self, log: Any, path: Path) -> None:
         with log.lock():
             assert not path.exists()
             log.append([entry(1), created(2)])
@@ -56,7 +57,7 @@ class TestAppending:
         assert b"".join(rest) == lines(entry(1), created(2))
         assert names(path) == ["", ".lock"]
 
-    def test_two_states_begun_apart_have_two_lineages(self, path):
+    def test_two_states_begun_apart_have_two_lineages(self, path: Path) -> None:
         lineages = set()
         for name in ("a", "b"):
             log = FileStateLog(path.with_name(name), api=API)
@@ -64,7 +65,7 @@ class TestAppending:
             lineages.add(log.read().header.lineage)
         assert len(lineages) == 2
 
-    def test_a_later_append_changes_nothing_that_is_there(self, log, path):
+    def test_a_later_append_changes_nothing_that_is_there(self, log: Any, path: Path) -> None:
         path.write_bytes(HEAD + lines(entry(1)))
         inode = path.stat().st_ino
         with log.lock():
@@ -73,7 +74,7 @@ class TestAppending:
         assert path.read_bytes() == HEAD + lines(entry(1), created(1), entry(2))
         assert path.stat().st_ino == inode
 
-    def test_what_was_appended_can_be_read(self, log, path):
+    def test_what_was_appended_can_be_read(self, log: Any, path: Path) -> None:
         with log.lock():
             log.append([entry(1), created(1)])
             contents = log.read()
@@ -81,7 +82,7 @@ class TestAppending:
             assert contents.fold().entries == {"audio-1": created(1)}
         assert load_state(path) == load_state(path, api=API) == contents.fold()
 
-    def test_a_link_stays_a_link(self, path):
+    def test_a_link_stays_a_link(self, path: Path) -> None:
         link = path.with_name("link")
         link.symlink_to(path.name)
         path.touch()
@@ -96,7 +97,9 @@ class TestAppending:
         with log.lock(), pytest.raises(StateLockedError), FileStateLog(path, api=API).lock():
             raise AssertionError("link and file were locked apart")
 
-    def test_the_location_is_the_path_that_the_user_named(self, path, monkeypatch):
+    def test_the_location_is_the_path_that_the_user_named(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.chdir(path.parent)
         assert FileStateLog(type(path)("x.jsonl"), api=API).location == "x.jsonl"
 
@@ -105,10 +108,12 @@ class TestTrouble:
     """Whatever fails, what was said to be durable is, and nothing else was said to be."""
 
     @pytest.mark.parametrize("call", ["write", "fsync", "open"])
-    def test_a_file_that_cannot_be_begun(self, log, path, monkeypatch, call):
+    def test_a_file_that_cannot_be_begun(
+        self, log: Any, path: Path, monkeypatch: pytest.MonkeyPatch, call: Any
+    ) -> None:
         with log.lock():
 
-            def fail(*_args):
+            def fail(*_args: Any) -> Any:
                 raise OSError(errno.ENOSPC, "No space left on device")
 
             monkeypatch.setattr(os, call, fail)
@@ -120,7 +125,9 @@ class TestTrouble:
         assert not path.exists()
         assert names(path) == [".lock"]
 
-    def test_an_append_that_fails(self, log, path, monkeypatch):
+    def test_an_append_that_fails(
+        self, log: Any, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         path.write_bytes(HEAD + lines(entry(1)))
         write = os.write
         with log.lock():
@@ -131,7 +138,9 @@ class TestTrouble:
             monkeypatch.setattr(os, "write", write)
         assert path.read_bytes() == HEAD + lines(entry(1), entry(2))
 
-    def test_a_file_removed_before_the_first_append_is_not_begun_anew(self, log, path):
+    def test_a_file_removed_before_the_first_append_is_not_begun_anew(
+        self, log: Any, path: Path
+    ) -> None:
         path.write_bytes(HEAD + lines(created(1)))
         with log.lock():
             path.unlink()
@@ -139,7 +148,7 @@ class TestTrouble:
                 log.append([entry(2)])
         assert not path.exists()
 
-    def test_a_file_removed_after_the_first_append(self, log, path):
+    def test_a_file_removed_after_the_first_append(self, log: Any, path: Path) -> None:
         with log.lock():
             log.append([entry(1)])
             path.unlink()
@@ -149,7 +158,7 @@ class TestTrouble:
                 log.compact()
         assert not path.exists()
 
-    def test_a_file_replaced_during_the_run(self, log, path):
+    def test_a_file_replaced_during_the_run(self, log: Any, path: Path) -> None:
         with log.lock():
             log.append([entry(1)])
             other = path.with_name("other")
@@ -159,7 +168,7 @@ class TestTrouble:
                 log.append([created(1)])
         assert path.read_bytes() == HEAD
 
-    def test_a_file_emptied_during_the_run(self, log, path):
+    def test_a_file_emptied_during_the_run(self, log: Any, path: Path) -> None:
         path.write_bytes(HEAD + lines(created(1)))
         with log.lock():
             path.write_bytes(b"")
@@ -167,7 +176,7 @@ class TestTrouble:
                 log.append([created(2)])
         assert path.read_bytes() == b""
 
-    def test_a_folder_that_is_not_there(self, log, path):
+    def test_a_folder_that_is_not_there(self, log: Any, path: Path) -> None:
         path.parent.rmdir()
         assert log.read() == LogContents()
         with pytest.raises(StateWriteError):
@@ -175,7 +184,7 @@ class TestTrouble:
         with pytest.raises(StateError, match="cannot lock the state"), log.lock():
             raise AssertionError("locked")
 
-    def test_a_file_where_the_folder_should_be(self, log, path):
+    def test_a_file_where_the_folder_should_be(self, log: Any, path: Path) -> None:
         path.parent.rmdir()
         path.parent.write_bytes(b"")
         with pytest.raises(StateError, match=r"cannot read the state .*: Not a directory"):
@@ -184,7 +193,7 @@ class TestTrouble:
             log.append([entry(1)])
 
     @pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
-    def test_what_is_not_a_plain_file_is_left_alone(self, path, kind):
+    def test_what_is_not_a_plain_file_is_left_alone(self, path: Path, kind: Any) -> None:
         if kind == "folder":
             path.mkdir()
         elif kind == "pipe":
@@ -199,23 +208,23 @@ class TestTrouble:
         assert stat.S_ISCHR(os.stat("/dev/null").st_mode)  # noqa: PTH116
         assert names(path) == [""]
 
-    def test_a_path_that_cannot_be_one(self, path):
+    def test_a_path_that_cannot_be_one(self, path: Path) -> None:
         with pytest.raises(StateError, match="cannot be the path of a state"):
             FileStateLog(path.with_name("a\0b"), api=API)
 
-    def test_links_in_a_circle(self, path):
+    def test_links_in_a_circle(self, path: Path) -> None:
         path.symlink_to(path.name)
         log = FileStateLog(path, api=API)
         with pytest.raises(StateError, match="Too many levels of symbolic links"):
             log.read()
 
-    def test_without_an_api_no_state_is_begun(self, path):
+    def test_without_an_api_no_state_is_begun(self, path: Path) -> None:
         log = FileStateLog(path, api=None)
         with log.lock(), pytest.raises(StateError, match="there is no state at"):
             log.append([entry(1)])
         assert not path.exists()
 
-    def test_without_an_api_any_state_can_be_appended_to(self, path):
+    def test_without_an_api_any_state_can_be_appended_to(self, path: Path) -> None:
         path.write_bytes(HEAD)
         log = FileStateLog(path, api=None)
         with log.lock():
@@ -224,11 +233,11 @@ class TestTrouble:
 
 
 class TestReading:
-    def test_a_file_that_is_not_there_is_an_empty_log(self, log, path):
+    def test_a_file_that_is_not_there_is_an_empty_log(self, log: Any, path: Path) -> None:
         assert log.read() == LogContents()
         assert names(path) == []
 
-    def test_ids_of_another_api_are_refused(self, path):
+    def test_ids_of_another_api_are_refused(self, path: Path) -> None:
         data = HEAD + lines(created(1))
         path.write_bytes(data)
         log = FileStateLog(path, api="sandbox")
@@ -241,7 +250,7 @@ class TestReading:
         assert path.read_bytes() == data
         assert FileStateLog(path, api=None).read().entries == (created(1),)
 
-    def test_an_empty_file_is_an_empty_log(self, log, path):
+    def test_an_empty_file_is_an_empty_log(self, log: Any, path: Path) -> None:
         path.touch(0o640)
         assert log.read() == LogContents()
         with log.lock():
@@ -250,7 +259,7 @@ class TestReading:
         assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
     @pytest.mark.parametrize("left", [None, b"", HEAD, HEAD + lines(entry(9)), b"\n", HEAD[:30]])
-    def test_what_only_the_backup_knows_is_taken_in(self, log, path, left):
+    def test_what_only_the_backup_knows_is_taken_in(self, log: Any, path: Path, left: Any) -> None:
         """A state that was deleted, emptied, reverted or begun anew."""
         if left is not None:
             path.write_bytes(left)
@@ -267,14 +276,16 @@ class TestReading:
         assert load_state(path, api=API).entries.keys() >= {"audio-1", "audio-2", "audio-3"}
         assert FileStateLog(path, api=API).read().notes == ()
 
-    def test_what_the_state_knows_better_stays(self, log, path):
+    def test_what_the_state_knows_better_stays(self, log: Any, path: Path) -> None:
         forced = created(1, "new", replaces=("id-1",))
         path.write_bytes(HEAD + lines(forced, replace(created(2), status=Status.FORGOTTEN)))
         beside(path, ".backup").write_bytes(HEAD + lines(created(1), created(2), entry(2)))
         assert log.read().notes == ()
         assert log.read().entries[0] == forced
 
-    def test_a_backup_of_another_api_is_kept_under_a_name_of_its_own(self, log, path):
+    def test_a_backup_of_another_api_is_kept_under_a_name_of_its_own(
+        self, log: Any, path: Path
+    ) -> None:
         foreign = encode_header(Header("f0f0", "sandbox")) + lines(created(7))
         beside(path, ".backup").write_bytes(foreign)
         with log.lock():
@@ -287,13 +298,15 @@ class TestReading:
         assert FileStateLog(path, api="sandbox").read().entries == (created(7),)
         assert FileStateLog(path, api=API).read().entries != (created(7),)
 
-    def test_an_empty_backup_is_nothing_to_go_back_to(self, log, path):
+    def test_an_empty_backup_is_nothing_to_go_back_to(self, log: Any, path: Path) -> None:
         path.touch()
         beside(path, ".backup").touch()
         assert log.read().header is None
 
     @pytest.mark.parametrize("junk", [b"junk", b"12", b'{"key":"k"}'])
-    def test_a_line_that_cannot_be_read_stops_everything(self, log, path, junk):
+    def test_a_line_that_cannot_be_read_stops_everything(
+        self, log: Any, path: Path, junk: Any
+    ) -> None:
         known = [created(1), created(2)]
         for number in range(3):
             parts = (HEAD + lines(*known)).splitlines(keepends=True)
@@ -307,7 +320,7 @@ class TestReading:
 
 
 class TestTornLine:
-    def test_it_is_read_for_what_it_says_and_left_where_it_is(self, log, path):
+    def test_it_is_read_for_what_it_says_and_left_where_it_is(self, log: Any, path: Path) -> None:
         data = HEAD + lines(entry(1)) + lines(created(1))[:-3]
         path.write_bytes(data)
         contents = log.read()
@@ -318,7 +331,7 @@ class TestTornLine:
         )
         assert path.read_bytes() == data
 
-    def test_it_is_set_aside_before_anything_is_appended(self, log, path):
+    def test_it_is_set_aside_before_anything_is_appended(self, log: Any, path: Path) -> None:
         torn = lines(created(1))[:-3]
         path.write_bytes(HEAD + lines(entry(1)) + torn)
         path.chmod(0o600)
@@ -334,7 +347,7 @@ class TestTornLine:
         assert contents.fold().entries["audio-1"].request == entry(1).request
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
-    def test_one_that_says_nothing_is_kept_all_the_same(self, log, path):
+    def test_one_that_says_nothing_is_kept_all_the_same(self, log: Any, path: Path) -> None:
         path.write_bytes(HEAD + b"\x00" * 20)
         with log.lock():
             assert log.read().notes == (
@@ -347,11 +360,13 @@ class TestTornLine:
         assert path.read_bytes() == HEAD
         assert beside(path, ".torn").read_bytes() == b"\x00" * 20 + b"\njunk\n"
 
-    def test_where_it_cannot_be_set_aside_nothing_happens(self, log, path, monkeypatch):
+    def test_where_it_cannot_be_set_aside_nothing_happens(
+        self, log: Any, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Any:
         data = HEAD + lines(created(1))[:-3]
         path.write_bytes(data)
 
-        def fail(*_args):
+        def fail(*_args: Any) -> Any:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr(os, "fsync", fail)
@@ -359,7 +374,9 @@ class TestTornLine:
             raise AssertionError("locked")
         assert path.read_bytes() == data
 
-    def test_every_truncation_of_a_file_can_be_gone_on_with(self, path, monkeypatch):
+    def test_every_truncation_of_a_file_can_be_gone_on_with(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(os, "fsync", lambda _descriptor: None)  # the disk is not at issue
         known = [created(1), entry(2), created(3)]
         data = HEAD + lines(*known)
@@ -377,7 +394,9 @@ class TestTornLine:
             path.unlink()
 
     @pytest.mark.parametrize("cut", range(1, len(HEAD) - 2))
-    def test_half_a_header_is_refused_with_the_line_to_put_back(self, log, path, cut):
+    def test_half_a_header_is_refused_with_the_line_to_put_back(
+        self, log: Any, path: Path, cut: Any
+    ) -> None:
         path.write_bytes(HEAD[:cut] + b"\n" + lines(created(1)))
         for use in (log.read, log.lock().__enter__):
             with pytest.raises(StateError, match=":1: the header is not whole") as caught:
@@ -388,7 +407,9 @@ class TestTornLine:
         assert log.read().entries == (created(1),)
         assert log.read().header.api == API
 
-    def test_a_header_that_can_be_read_is_as_good_as_a_whole_one(self, log, path):
+    def test_a_header_that_can_be_read_is_as_good_as_a_whole_one(
+        self, log: Any, path: Path
+    ) -> None:
         path.write_bytes(HEAD[:-2] + b"\n" + lines(created(1)))
         with log.lock():
             assert log.read().header == HEADER
@@ -396,7 +417,7 @@ class TestTornLine:
 
 
 class TestCompacting:
-    def test_one_line_an_audio_sorted_by_key(self, log, path):
+    def test_one_line_an_audio_sorted_by_key(self, log: Any, path: Path) -> None:
         before = HEAD + lines(entry(2), entry(1), created(2), created(1), entry(3))
         path.write_bytes(before)
         path.chmod(0o640)
@@ -410,11 +431,13 @@ class TestCompacting:
         assert names(path) == ["", ".backup", ".lock"]
 
     @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux")
-    def test_it_works_where_no_file_that_is_open_can_be_moved(self, log, path, monkeypatch):
+    def test_it_works_where_no_file_that_is_open_can_be_moved(
+        self, log: Any, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Windows moves no file that is open, and puts none in the place of one that is."""
         real = Path.replace
 
-        def replace(source, target):
+        def replace(source: Any, target: Any) -> Any:
             opened = {os.path.realpath(each) for each in Path("/proc/self/fd").iterdir()}
             if {os.path.realpath(source), os.path.realpath(target)} & opened:
                 raise PermissionError(errno.EACCES, "it is open")
@@ -433,7 +456,7 @@ class TestCompacting:
         found = path.read_bytes().splitlines(keepends=True)
         assert b"".join(found[1:]) == lines(created(1), created(2), entry(3))
 
-    def test_what_is_compact_is_left_byte_for_byte(self, log, path):
+    def test_what_is_compact_is_left_byte_for_byte(self, log: Any, path: Path) -> None:
         path.write_bytes(HEAD + lines(created(1), created(2)))
         before = path.stat()
         with log.lock():
@@ -442,12 +465,12 @@ class TestCompacting:
         assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
         assert not beside(path, ".backup").exists()
 
-    def test_nothing_is_compacted_to_nothing(self, log, path):
+    def test_nothing_is_compacted_to_nothing(self, log: Any, path: Path) -> None:
         with log.lock():
             log.compact()
         assert names(path) == [".lock"]
 
-    def test_a_later_append_goes_to_the_new_file(self, log, path):
+    def test_a_later_append_goes_to_the_new_file(self, log: Any, path: Path) -> None:
         with log.lock():
             log.append([entry(1), created(1)])
             log.compact()
@@ -455,12 +478,14 @@ class TestCompacting:
         assert log.read().entries == (created(1), entry(2))
 
     @pytest.mark.parametrize("call", ["write", "fsync", "open"])
-    def test_where_it_fails_the_log_is_as_it_was(self, log, path, monkeypatch, call):
+    def test_where_it_fails_the_log_is_as_it_was(
+        self, log: Any, path: Path, monkeypatch: pytest.MonkeyPatch, call: Any
+    ) -> None:
         before = HEAD + lines(entry(1), created(1))
         path.write_bytes(before)
         with log.lock():
 
-            def fail(*_args):
+            def fail(*_args: Any) -> Any:
                 raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
             monkeypatch.setattr(os, call, fail)
@@ -470,7 +495,7 @@ class TestCompacting:
             log.append([entry(2)])
         assert path.read_bytes() == before + lines(entry(2))
 
-    def test_fields_of_a_later_version_are_kept(self, log, path):
+    def test_fields_of_a_later_version_are_kept(self, log: Any, path: Path) -> None:
         path.write_bytes(HEAD + lines(entry(1), created(1, extra={"later": [None]})))
         with log.lock():
             log.compact()
@@ -482,7 +507,9 @@ class TestCompacting:
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     @given(st.lists(entries(audio_ids=st.sampled_from(["a", "b", "c"])), max_size=8))
-    def test_it_changes_nothing_that_is_known_and_is_done_once(self, path, known):
+    def test_it_changes_nothing_that_is_known_and_is_done_once(
+        self, path: Path, known: Any
+    ) -> None:
         path.write_bytes(HEAD + lines(*known))
         log = FileStateLog(path, api=API)
         before = log.read().fold()
@@ -498,27 +525,29 @@ class TestCompacting:
 
 class TestRescue:
     @pytest.fixture
-    def rescued(self, path):
+    def rescued(self, path: Path) -> Any:
         """An ID in a rescue file beside a state that only knows it as pending."""
         path.write_bytes(HEAD + lines(entry(1)))
         file = beside(path, ".rescue")
         file.write_bytes(HEAD + lines(created(1)))
         return file
 
-    def test_an_id_that_the_state_cannot_take(self, log, path):
+    def test_an_id_that_the_state_cannot_take(self, log: Any, path: Path) -> None:
         with log.lock():
             log.append([entry(1)])
             assert log.rescue([created(1)]) == f"{path}.rescue"
         data = beside(path, ".rescue").read_bytes()
         assert data == path.read_bytes().splitlines(keepends=True)[0] + lines(created(1))
 
-    def test_the_next_reading_sees_it_and_changes_nothing(self, log, path, rescued):
+    def test_the_next_reading_sees_it_and_changes_nothing(
+        self, log: Any, path: Path, rescued: Any
+    ) -> None:
         contents = log.read()
         assert contents.entries == (entry(1), created(1))
         assert contents.notes == (f"1 rescued entry was found beside {path} and taken in",)
         assert names(path) == ["", ".rescue"]
 
-    def test_the_next_run_takes_it_in(self, log, path, rescued):
+    def test_the_next_run_takes_it_in(self, log: Any, path: Path, rescued: Any) -> None:
         with log.lock():
             assert path.read_bytes() == HEAD + lines(entry(1), created(1))
             assert not rescued.exists()
@@ -526,8 +555,10 @@ class TestRescue:
             log.append([entry(2)])
         assert log.read().entries == (entry(1), created(1), entry(2))
 
-    def test_taken_in_only_once_it_is_durable(self, log, path, rescued, monkeypatch):
-        def fail(*_args):
+    def test_taken_in_only_once_it_is_durable(
+        self, log: Any, path: Path, rescued: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> Any:
+        def fail(*_args: Any) -> Any:
             raise OSError(errno.EIO, "I/O")
 
         monkeypatch.setattr(os, "fsync", fail)
@@ -535,7 +566,9 @@ class TestRescue:
             raise AssertionError("locked")
         assert rescued.exists()
 
-    def test_what_the_state_says_already_is_written_anew_first(self, log, path, monkeypatch):
+    def test_what_the_state_says_already_is_written_anew_first(
+        self, log: Any, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """It was rescued because a sync failed: what can be read may be gone after a power cut."""
         line = lines(created(1)).replace(b"}\n", b',"later":{"field":[1]}}\n')
         path.write_bytes(HEAD + line)
@@ -544,11 +577,11 @@ class TestRescue:
         done = []
         unlink, fsync = Path.unlink, os.fsync
 
-        def synced(descriptor):
+        def synced(descriptor: int) -> None:
             done.append("sync")
             fsync(descriptor)
 
-        def unlinked(name, **options):
+        def unlinked(name: Any, **options: Any) -> None:
             done.append(name.name)
             unlink(name, **options)
 
@@ -560,14 +593,18 @@ class TestRescue:
         assert "sync" in done[: done.index(rescued.name)]
         assert path.read_bytes() == HEAD + line
 
-    def test_a_state_that_is_gone_is_begun_with_what_was_rescued(self, log, path, rescued):
+    def test_a_state_that_is_gone_is_begun_with_what_was_rescued(
+        self, log: Any, path: Path, rescued: Any
+    ) -> None:
         path.unlink()
         with log.lock():
             pass
         assert load_state(path, api=API).entries == {"audio-1": created(1)}
         assert not rescued.exists()
 
-    def test_what_the_state_holds_already_is_not_appended_again(self, log, path, rescued):
+    def test_what_the_state_holds_already_is_not_appended_again(
+        self, log: Any, path: Path, rescued: Any
+    ) -> None:
         data = HEAD + lines(created(1))
         path.write_bytes(data)
         with log.lock():
@@ -577,7 +614,9 @@ class TestRescue:
 
     @pytest.mark.parametrize("status", [Status.PENDING, Status.CONFLICT, Status.FAILED])
     @pytest.mark.parametrize("told", [None, '{"code":500,"msg":"oops"}'])
-    def test_a_rescued_answer_that_shows_an_id_is_taken_in(self, log, path, rescued, status, told):
+    def test_a_rescued_answer_that_shows_an_id_is_taken_in(
+        self, log: Any, path: Path, rescued: Any, status: Any, told: Any
+    ) -> None:
         shows = '{"code":200,"data":{"personaId":"THEID"'
         path.write_bytes(HEAD + lines(entry(1, status=status, answer=keep(told))))
         rescued.write_bytes(HEAD + lines(entry(1, status=Status.PENDING, answer=keep(shows))))
@@ -595,7 +634,9 @@ class TestRescue:
             ("{}", None),
         ],
     )
-    def test_a_rescued_answer_that_tells_less_adds_nothing(self, log, path, rescued, told, answer):
+    def test_a_rescued_answer_that_tells_less_adds_nothing(
+        self, log: Any, path: Path, rescued: Any, told: Any, answer: Any
+    ) -> None:
         before = HEAD + lines(entry(1, status=Status.PENDING, answer=keep(told)))
         path.write_bytes(before)
         rescued.write_bytes(HEAD + lines(entry(1, status=Status.PENDING, answer=keep(answer))))
@@ -603,20 +644,24 @@ class TestRescue:
             pass
         assert path.read_bytes() == before
 
-    def test_a_torn_rescue_file_gives_up_its_id(self, log, path, rescued):
+    def test_a_torn_rescue_file_gives_up_its_id(self, log: Any, path: Path, rescued: Any) -> None:
         rescued.write_bytes(HEAD + lines(created(1))[:-9])
         with log.lock():
             pass
         assert load_state(path).entries["audio-1"].persona_id == "id-1"
         assert not rescued.exists()
 
-    def test_half_a_header_holds_nothing_and_is_cleared_away(self, log, path, rescued):
+    def test_half_a_header_holds_nothing_and_is_cleared_away(
+        self, log: Any, path: Path, rescued: Any
+    ) -> None:
         rescued.write_bytes(HEAD[:11])
         with log.lock():
             pass
         assert not rescued.exists()
 
-    def test_another_id_than_the_recorded_is_kept_beside_it(self, log, path, rescued):
+    def test_another_id_than_the_recorded_is_kept_beside_it(
+        self, log: Any, path: Path, rescued: Any
+    ) -> None:
         path.write_bytes(HEAD + lines(created(1, "another")))
         assert log.read().fold().entries["audio-1"].ids == ("another", "id-1")
         with log.lock():
@@ -624,7 +669,7 @@ class TestRescue:
         assert load_state(path).entries["audio-1"].ids == ("another", "id-1")
         assert not rescued.exists()
 
-    def test_one_of_another_api_is_left_for_its_own_state(self, path, rescued):
+    def test_one_of_another_api_is_left_for_its_own_state(self, path: Path, rescued: Any) -> None:
         foreign = encode_header(Header("f0f0", "sandbox")) + lines(created(1))
         rescued.write_bytes(foreign)
         for api in (API, None):
@@ -633,7 +678,7 @@ class TestRescue:
                 assert log.read().entries == (entry(1),)
             assert rescued.read_bytes() == foreign
 
-    def test_a_kept_answer_is_rescued_too(self, log, path, rescued):
+    def test_a_kept_answer_is_rescued_too(self, log: Any, path: Path, rescued: Any) -> None:
         rescued.write_bytes(HEAD + lines(entry(1, answer=keep("<id>"))))
         with log.lock():
             pass
@@ -641,7 +686,7 @@ class TestRescue:
         assert load_state(path).entries["audio-1"].status is Status.PENDING
 
 
-def test_the_lock_lets_go_of_the_file_and_can_be_taken_again(log, path):
+def test_the_lock_lets_go_of_the_file_and_can_be_taken_again(log: Any, path: Path) -> None:
     for number in range(3):
         with log.lock():
             log.append([entry(number)])
@@ -652,8 +697,8 @@ def test_the_lock_lets_go_of_the_file_and_can_be_taken_again(log, path):
 
 
 def test_the_name_that_a_killed_run_gave_a_state_is_made_durable_before_anything_else(
-    log, path, monkeypatch
-):
+    log: Any, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path.write_bytes(encode_header(HEADER))
     synced: list[Path] = []
     monkeypatch.setattr("personasync.state.file_writer.sync_folder", synced.append)
@@ -665,8 +710,8 @@ def test_the_name_that_a_killed_run_gave_a_state_is_made_durable_before_anything
 
 
 def test_what_a_killed_run_wrote_is_made_durable_before_the_next_one_believes_it(
-    log, path, monkeypatch
-):
+    log: Any, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path.write_bytes(encode_header(HEADER) + encode_entry(created(1)))
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
@@ -676,11 +721,11 @@ def test_what_a_killed_run_wrote_is_made_durable_before_the_next_one_believes_it
 
 
 def test_a_disk_that_does_not_take_what_a_killed_run_wrote_ends_the_next_one(
-    log, path, monkeypatch
-):
+    log: Any, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path.write_bytes(encode_header(HEADER) + encode_entry(created(1)))
 
-    def fail(_descriptor):
+    def fail(_descriptor: Any) -> Any:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(os, "fsync", fail)
@@ -688,7 +733,9 @@ def test_a_disk_that_does_not_take_what_a_killed_run_wrote_ends_the_next_one(
         pass
 
 
-def test_a_file_that_stays_as_it_is_shows_its_damage_and_keeps_it_aside_once(log, path):
+def test_a_file_that_stays_as_it_is_shows_its_damage_and_keeps_it_aside_once(
+    log: Any, path: Path
+) -> None:
     path.write_bytes(encode_header(HEADER) + b'{"audioId":"to\n' + encode_entry(created(1)))
     os.link(path, path.with_name("another"))
     for _run in range(3):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -59,18 +60,18 @@ def compacted(log: Iterable[Entry]) -> list[Entry]:
     return [decode_line(encode_entry(line)) for line in kept]  # type: ignore[misc]
 
 
-def test_the_last_entry_about_an_audio_wins():
+def test_the_last_entry_about_an_audio_wins() -> None:
     first, second, other = entry(1), entry(1, Status.FAILED, code=404), entry(2)
     assert fold([first, other, second]) == {"audio-1": second, "audio-2": other}
 
 
-def test_nothing_without_an_id_hides_one():
+def test_nothing_without_an_id_hides_one() -> None:
     known = created(1)
     for status in (Status.PENDING, Status.FAILED, Status.CONFLICT):
         assert fold([known, entry(1, status)]) == {"audio-1": known}
 
 
-def test_an_id_gives_way_only_to_an_entry_that_says_so():
+def test_an_id_gives_way_only_to_an_entry_that_says_so() -> None:
     known = created(1)
     forced = created(1, "other", origin=Origin.IMPORT, replaces=("id-1",))
     assert fold([known, forced]) == fold([forced, known]) == {"audio-1": forced}
@@ -79,7 +80,7 @@ def test_an_id_gives_way_only_to_an_entry_that_says_so():
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
-def test_two_ids_of_which_neither_replaces_the_other_are_both_kept(order):
+def test_two_ids_of_which_neither_replaces_the_other_are_both_kept(order: Any) -> None:
     log = [created(1, "A"), created(1, "B"), entry(1, Status.PENDING)]
     (known,) = fold([log[number] for number in order]).values()
     assert (known.status, known.persona_id, known.in_conflict) == (Status.CONFLICT, None, True)
@@ -87,7 +88,7 @@ def test_two_ids_of_which_neither_replaces_the_other_are_both_kept(order):
     assert lines_of(known) == known.rivals
 
 
-def test_an_id_that_was_replaced_can_be_recorded_again():
+def test_an_id_that_was_replaced_can_be_recorded_again() -> None:
     log = [created(1, "A"), created(1, "B", replaces=("A",))]
     back = created(1, "A", replaces=("A", "B"), again=("r2",))
     for order in itertools.permutations([*log, back]):
@@ -95,7 +96,7 @@ def test_an_id_that_was_replaced_can_be_recorded_again():
         assert (known.persona_id, known.again) == ("A", ("r2",))
 
 
-def test_forgetting_keeps_the_id():
+def test_forgetting_keeps_the_id() -> None:
     known = created(1)
     forgotten = replace(entry(1, Status.FORGOTTEN), origin=None)
     assert fold([known, forgotten]) == {
@@ -104,7 +105,7 @@ def test_forgetting_keeps_the_id():
     assert fold([known, forgotten, entry(1, Status.PENDING)])["audio-1"].persona_id == "id-1"
 
 
-def test_an_entry_inherits_the_request_and_the_kept_answer():
+def test_an_entry_inherits_the_request_and_the_kept_answer() -> None:
     sent = entry(1, request=request(1, style="Pop"), answer=KeptAnswer.of_text("<html>"))
     conflict = entry(1, Status.CONFLICT, request=None, code=409)
     assert fold([sent, conflict]) == {
@@ -114,14 +115,14 @@ def test_an_entry_inherits_the_request_and_the_kept_answer():
     }
 
 
-def test_an_answer_is_of_no_use_once_the_id_is_known():
+def test_an_answer_is_of_no_use_once_the_id_is_known() -> None:
     sent = entry(1, answer=KeptAnswer.of_text("<html>"))
     assert fold([sent, created(1)]) == {"audio-1": created(1)}
     refused = entry(1, Status.FAILED, code=404)
     assert fold([sent, refused]) == {"audio-1": replace(refused, answer=sent.answer)}
 
 
-def test_a_newer_answer_takes_the_place_of_an_older():
+def test_a_newer_answer_takes_the_place_of_an_older() -> None:
     assert fold(
         [entry(1, answer=KeptAnswer.of_text("old")), entry(1, answer=KeptAnswer.of_text("new"))]
     ) == {"audio-1": entry(1, answer=KeptAnswer.of_text("new"))}
@@ -129,7 +130,7 @@ def test_a_newer_answer_takes_the_place_of_an_older():
 
 @brief
 @given(logs | words, st.randoms(use_true_random=False))
-def test_which_ids_are_known_does_not_depend_on_the_order(log, random):
+def test_which_ids_are_known_does_not_depend_on_the_order(log: Any, random: Any) -> None:
     shuffled = random.sample(log, len(log))
     one, other = fold(log), fold(shuffled)
     assert one.keys() == other.keys() == {known.audio_id for known in log}
@@ -138,7 +139,7 @@ def test_which_ids_are_known_does_not_depend_on_the_order(log, random):
 
 @brief
 @given(logs | words)
-def test_no_id_leaves_but_by_a_word_that_replaces_it(log):
+def test_no_id_leaves_but_by_a_word_that_replaces_it(log: Any) -> None:
     known = ids_of(fold(log))
     replaced = {(each.audio_id, name.split()[0]) for each in log for name in each.replaces}
     for each in log:
@@ -150,14 +151,14 @@ def test_no_id_leaves_but_by_a_word_that_replaces_it(log):
 
 @brief
 @given(logs | words, logs | words)
-def test_compaction_and_folding_commute(before, after):
+def test_compaction_and_folding_commute(before: Any, after: Any) -> None:
     assert ids_of(fold([*compacted(before), *after])) == ids_of(fold([*before, *after]))
     assert ids_of(fold([*after, *compacted(before)])) == ids_of(fold([*before, *after]))
 
 
 @brief
 @given(logs, st.randoms(use_true_random=False))
-def test_lines_about_different_audios_can_change_places(log, random):
+def test_lines_about_different_audios_can_change_places(log: Any, random: Any) -> None:
     piles = {audio: [known for known in log if known.audio_id == audio] for audio in "abc"}
     order = [known.audio_id for known in log]
     random.shuffle(order)
@@ -168,7 +169,7 @@ def test_lines_about_different_audios_can_change_places(log, random):
 
 @brief
 @given(logs | words)
-def test_compaction_changes_nothing_that_is_known(log):
+def test_compaction_changes_nothing_that_is_known(log: Any) -> None:
     folded = fold(log)
     assert fold(compacted(log)) == folded
     assert fold([*compacted(log), *compacted(log)]) == folded
@@ -177,11 +178,11 @@ def test_compaction_changes_nothing_that_is_known(log):
 
 @brief
 @given(*[st.lists(entries(audio_ids=few, persona_ids=st.just("X")), max_size=9)] * 2)
-def test_a_log_can_be_folded_piece_by_piece(before, after):
+def test_a_log_can_be_folded_piece_by_piece(before: Any, after: Any) -> None:
     assert fold([*fold(before).values(), *after]) == fold([*before, *after])
 
 
-def test_the_digest_tells_states_apart():
+def test_the_digest_tells_states_apart() -> None:
     digests = [
         State(None, {}).digest(),
         State(HEADER, fold([entry(1)])).digest(),

@@ -30,7 +30,7 @@ HOLDER = """
 
 
 @pytest.fixture
-def other(path):
+def other(path: Path) -> Any:
     """Another process that holds the lock."""
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(HOLDER), str(path), "--second-word"],
@@ -45,7 +45,7 @@ def other(path):
     process.stdout.close()
 
 
-def test_the_second_is_told_who_the_first_is(path, other):
+def test_the_second_is_told_who_the_first_is(path: Path, other: Any) -> None:
     with pytest.raises(StateLockedError) as caught, hold(path):
         raise AssertionError("two hold it")
     told = caught.value.message
@@ -57,17 +57,17 @@ def test_the_second_is_told_who_the_first_is(path, other):
     assert "lock_timeout=5m" in str(caught.value.hint)
 
 
-def test_the_lock_of_a_killed_process_is_free_at_once(path, other):
+def test_the_lock_of_a_killed_process_is_free_at_once(path: Path, other: Any) -> None:
     other.send_signal(signal.SIGKILL)
     other.wait()
     with hold(path):
         pass
 
 
-def test_a_waiter_is_told_once_whom_it_waits_for_and_gets_its_turn(path, other):
+def test_a_waiter_is_told_once_whom_it_waits_for_and_gets_its_turn(path: Path, other: Any) -> None:
     told: list[Any] = []
 
-    def on_wait(holder):
+    def on_wait(holder: Any) -> None:
         told.append(holder)
         other.kill()
 
@@ -77,7 +77,7 @@ def test_a_waiter_is_told_once_whom_it_waits_for_and_gets_its_turn(path, other):
     assert time.monotonic() - started < 10
 
 
-def test_a_waiter_does_not_wait_for_ever(path, other):
+def test_a_waiter_does_not_wait_for_ever(path: Path, other: Any) -> None:
     told: list[Any] = []
     started = time.monotonic()
     with pytest.raises(StateLockedError), hold(path, timeout=0.3, on_wait=told.append):
@@ -86,17 +86,17 @@ def test_a_waiter_does_not_wait_for_ever(path, other):
     assert len(told) == 1
 
 
-def test_without_a_timeout_nobody_waits(path, other):
+def test_without_a_timeout_nobody_waits(path: Path, other: Any) -> None:
     told: list[Any] = []
     with pytest.raises(StateLockedError), hold(path, on_wait=told.append):
         raise AssertionError("two hold it")
     assert told == []
 
 
-def test_threads_of_one_process_exclude_each_other(path):
+def test_threads_of_one_process_exclude_each_other(path: Path) -> None:
     inside, most = [], []
 
-    def work():
+    def work() -> None:
         with hold(path, timeout=20):
             inside.append(1)
             most.append(len(inside))
@@ -111,7 +111,7 @@ def test_threads_of_one_process_exclude_each_other(path):
     assert most == [1] * 4
 
 
-def test_one_thread_cannot_hold_it_twice(path):
+def test_one_thread_cannot_hold_it_twice(path: Path) -> None:
     with (
         hold(path),
         pytest.raises(StateLockedError, match=f"pid {os.getpid()}"),
@@ -120,14 +120,16 @@ def test_one_thread_cannot_hold_it_twice(path):
         raise AssertionError("held twice")
 
 
-def test_it_is_free_after_an_error_inside(path):
+def test_it_is_free_after_an_error_inside(path: Path) -> None:
     with pytest.raises(KeyError), hold(path):
         raise KeyError
     with hold(path):
         pass
 
 
-def test_the_holder_is_named_while_it_holds_and_not_after(path, monkeypatch):
+def test_the_holder_is_named_while_it_holds_and_not_after(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("USER", "grace")
     monkeypatch.setattr(sys, "argv", ["/opt/x/__main__.py", "apply", "\udcff", "a" * 500])
     label = path.with_name(f"{path.name}.lock")
@@ -143,18 +145,20 @@ def test_the_holder_is_named_while_it_holds_and_not_after(path, monkeypatch):
     }
 
 
-def test_the_holder_can_be_read_where_a_lock_forbids_reading(path, monkeypatch):
+def test_the_holder_can_be_read_where_a_lock_forbids_reading(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Any:
     """The lock of Windows is on the first byte: nobody else can read it, or write it."""
     label = path.with_name(f"{path.name}.lock")
     read, write = os.read, os.write
 
-    def at_the_lock(descriptor):
+    def at_the_lock(descriptor: int) -> Any:
         return os.path.samestat(os.fstat(descriptor), label.stat()) and not os.lseek(
             descriptor, 0, os.SEEK_CUR
         )
 
-    def forbid(real):
-        def call(descriptor, *args):
+    def forbid(real: Any) -> Any:
+        def call(descriptor: int, *args: Any) -> Any:
             if at_the_lock(descriptor):
                 raise PermissionError(13, "another process has locked a portion of the file")
             return real(descriptor, *args)
@@ -170,7 +174,7 @@ def test_the_holder_can_be_read_where_a_lock_forbids_reading(path, monkeypatch):
     assert f", pid {os.getpid()}," in caught.value.message
 
 
-def test_a_user_without_a_name_is_a_number(path, monkeypatch):
+def test_a_user_without_a_name_is_a_number(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("USER", "LOGNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
     with hold(path):
@@ -181,7 +185,7 @@ def test_a_user_without_a_name_is_a_number(path, monkeypatch):
 @pytest.mark.parametrize(
     "label", [b"", b"{}", b"[]", b"null", b"\xff", b"[" * 4096, b'{"user":1,"x":2}']
 )
-def test_a_label_that_says_nothing_is_no_hindrance(path, label):
+def test_a_label_that_says_nothing_is_no_hindrance(path: Path, label: Any) -> None:
     with hold(path):
         path.with_name(f"{path.name}.lock").write_bytes(label)
         with pytest.raises(StateLockedError) as caught, hold(path):
@@ -189,8 +193,10 @@ def test_a_label_that_says_nothing_is_no_hindrance(path, label):
     assert caught.value.message == f"another run holds the state {path}"
 
 
-def test_a_lock_without_room_for_its_label_is_a_lock(path, monkeypatch):
-    def full(*_args, **_options):
+def test_a_lock_without_room_for_its_label_is_a_lock(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    def full(*_args: Any, **_options: Any) -> Any:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("personasync.state.lock.write_all", full)
@@ -198,7 +204,7 @@ def test_a_lock_without_room_for_its_label_is_a_lock(path, monkeypatch):
         raise AssertionError("two hold it")
 
 
-def test_where_no_lock_can_be_had_is_an_error(path):
+def test_where_no_lock_can_be_had_is_an_error(path: Path) -> None:
     path.parent.rmdir()
     path.parent.write_text("a file where a folder should be")
     with pytest.raises(StateError) as caught, hold(path):
@@ -206,13 +212,13 @@ def test_where_no_lock_can_be_had_is_an_error(path):
     assert caught.value.message == f"cannot lock the state {path}: there is no such folder"
 
 
-def test_where_no_lock_file_can_be_made_nobody_holds_the_state():
+def test_where_no_lock_file_can_be_made_nobody_holds_the_state() -> None:
     with pytest.raises(StateError) as caught, hold(Path("/proc/self/fd/state.jsonl")):
         pass
     assert not isinstance(caught.value, StateLockedError)
 
 
-def test_a_folder_that_is_not_there_is_not_made(path):
+def test_a_folder_that_is_not_there_is_not_made(path: Path) -> None:
     path.parent.rmdir()
     with pytest.raises(StateError) as caught, hold(path):
         raise AssertionError("held")
