@@ -206,7 +206,9 @@ class _Count:
         waiting = rest - len(self._under_way)
         if self._rate is None or waiting <= 0:
             return measured
-        return max(measured or 0.0, self._last_leaves(waiting, self._rate))
+        bound = self._last_leaves(waiting, self._rate)
+        # Before the first answer only the rate is known, which lets the last leave at once.
+        return max(measured or 0.0, bound) or None
 
     def _last_leaves(self, waiting: int, rate: Rate) -> float:
         """Return the seconds until the rate lets the last of those who wait leave."""

@@ -145,6 +145,7 @@ class _Reading:
         if _MARKER.match(text):
             self._merge(text, at + 1, line)
             return at + 1
+        taken, unreadable = self._taken(), len(self._unreadable)
         for value, rest in _values(text):
             if value is not None:
                 self._take_value(value, at + 1)
@@ -158,7 +159,22 @@ class _Reading:
             self._glean(rest, at + 1)
         if line and not line.strip(b"\0"):
             self._damage.append(Damage(at + 1, "it held nothing that names an audio", line))
+        if self._taken() != taken:
+            self._set_aside(unreadable)
         return at + 1
+
+    def _taken(self) -> tuple[int, bool]:
+        return len(self._entries), self._header is not None
+
+    def _set_aside(self, since: int) -> None:
+        """Let what stands beside an entry, such as the mark of a quotation, not block it."""
+        beside, self._unreadable[since:] = self._unreadable[since:], []
+        for number, text in beside:
+            if _text_of(text, "personaId") is None:
+                raw = text.encode("utf-8", "surrogateescape")
+                self._damage.append(Damage(number, "words stood beside what it says", raw))
+            else:
+                self._unreadable.append((number, text))
 
     def result(self, *, open_end: bool) -> ParsedLog:
         if self._unreadable:
@@ -191,6 +207,13 @@ class _Reading:
             for each in value:
                 self._take_value(each, number)
             return
+        if isinstance(value, str) and value.lstrip().startswith(
+            "{"
+        ):  # JSON put into JSON once more
+            for inner, _rest in _values(value):
+                if isinstance(inner, dict):
+                    self._take_value(inner, number)
+                    return
         # As it was written: a byte that is no text ends what can be read.
         text = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), json.dumps(value))
         if not isinstance(value, dict):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from personasync.model.errors import NoStateError, StateError, StateWriteError
+from personasync.model.spelling import plural
 from personasync.state.codec import encode_header
 from personasync.state.durable import create_file
 from personasync.state.entry import Entry, Header
@@ -140,7 +141,8 @@ def verify(location: str) -> str:
         raise NoStateError(f"there is no state at {location}")
     if contents.notes:
         raise StateError(f"the state {location} is not as it should be: {contents.notes[0]}")
-    return f"{len(contents.entries)} entries"
+    count = len(contents.entries)
+    return f"{count:,} {plural(count, 'entry', 'entries')}"
 
 
 def held(location: str) -> Held | None:

@@ -610,3 +610,27 @@ def test_an_endless_answer_ends(tool: Tool) -> None:
         stdout, _ = process.communicate(timeout=60)
     assert process.returncode == 3
     assert b"the answer is longer than 1 MiB" in stdout
+
+
+@pytest.mark.parametrize("output", ["text", "github"])
+def test_the_name_of_a_manifest_cannot_steer_a_log(tool: Tool, output: str) -> None:
+    """Not even where the first apply says what to commit."""
+    folder = tool.folder / "voices"
+    folder.mkdir()
+    (folder / "x\n::warning::obey\n.yaml").write_text(manifest_text([1, 2]))
+    with NastyServer(creates()) as server:
+        ended = apply(tool, server.url, "-f", "voices", "--format", output)
+    assert ended.code == 0
+    assert "commit it" in ended.stdout
+    assert not [line for line in ended.stdout.splitlines() if line.startswith("::warning::obey")]
+
+
+def test_of_many_files_none_is_left_out_of_what_to_commit(tool: Tool) -> None:
+    folder = tool.folder / "voices"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.yaml").write_text(manifest_text([number]))
+    with NastyServer(creates()) as server:
+        ended = apply(tool, server.url, "-f", "voices")
+    said = " ".join(ended.stdout.split())
+    assert "commit it, together with the 3 files of the manifest." in said

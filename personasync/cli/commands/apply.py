@@ -62,6 +62,8 @@ if TYPE_CHECKING:
 
 DEFAULT_PARALLELISM: Final = 4
 
+_NAMED_FILES: Final = 2
+
 
 @dataclass(frozen=True, slots=True)
 class _Pace:
@@ -349,9 +351,14 @@ def _where_ids_are(workspace: Workspace, manifest: Manifest) -> NextStep:
     """Say, the first time there are IDs, where they are."""
     path = workspace.state_path
     if workspace.sandbox or path is None:
-        return NextStep(f"The IDs are in {workspace.location}.")
-    with_it = f", together with {' and '.join(manifest.files[:2])}" if manifest.files else ""
-    return NextStep(f"The IDs are in {path}, the only copy there is: commit it{with_it}.")
+        return NextStep(f"The IDs are in {printable(workspace.location)}.")
+    files = [printable(name) for name in manifest.files]
+    if len(files) > _NAMED_FILES:
+        files = [f"the {counted(len(files), 'file')} of the manifest"]
+    with_it = f", together with {' and '.join(files)}" if files else ""
+    return NextStep(
+        f"The IDs are in {printable(str(path))}, the only copy there is: commit it{with_it}."
+    )
 
 
 def _warn_if_ignored(workspace: Workspace, plan: Plan) -> None:

@@ -16,7 +16,7 @@ from personasync.cli.workspace import Workspace
 from personasync.model.clock import new_run, utc_now
 from personasync.model.contract import SANDBOX_API
 from personasync.model.errors import PersonasyncError, StateLockedError
-from personasync.model.spelling import plural
+from personasync.model.spelling import counted, plural
 from personasync.model.steps import Command, NextStep, Option
 from personasync.render.safe import printable, shell_word
 from personasync.state import places
@@ -110,7 +110,8 @@ def copy_command(workspace: Workspace, source: str, target: str) -> int:
         raise StateLockedError(error.message, hint=_at(error.hint, shown)) from error
     entries = f"{copied.appended} {plural(copied.appended, 'entry', 'entries')}"
     workspace.console.say(
-        f"Copied {entries} to {printable(shown)}; it adds up to the same, {copied.known} audios."
+        f"Copied {entries} to {printable(shown)};"
+        f" it adds up to the same, {counted(copied.known, 'audio')}."
     )
     workspace.console.result(f"export PERSONASYNC_STATE={shell_word(shown)}")
     return 0

@@ -220,6 +220,9 @@ def test_the_time_left_knows_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     counts = {rate: _Count(50, rate) for rate in (None, Rate(20, 10.0))}
+    few = _Count(3, Rate(20, 10.0))  # all may leave at once, and no answer says how long it takes
+    few.hear(Event(EventKind.CREATE_START, AT, "r", key="k", audio_id="a"))
+    assert few.words() == "1 in flight, 0ms elapsed"
     now[0] = 1.0
     for rate, count in counts.items():
         for number in range(20):

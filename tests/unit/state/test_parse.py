@@ -157,6 +157,35 @@ def test_what_is_left_of_half_a_header_is_told() -> None:
             assert parsed.partial.get(name, "") == (value if whole else "")
 
 
+@pytest.mark.parametrize("behind", [b"", b"`", b",", b" ok"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"+",
+        b"> ",
+        b"- ",
+        b"* ",
+        b"1. ",
+        b"2: ",
+        b"s.jsonl:2:",
+        b"[10:12] Ann: ",
+        b"// ",
+        b"`",
+        b'"',
+    ],
+)
+def test_what_stands_beside_an_entry_does_not_block_it(before: bytes, behind: bytes) -> None:
+    """The marks of a diff, a mail, a list, a search and a chat."""
+    parsed = parse_log(HEAD + before + LINES[0].rstrip(b"\n") + behind + b"\n" + LINES[2], "s")
+    assert ids_of(parsed) == IDS
+    assert parsed.damage
+
+
+def test_an_entry_that_was_put_into_json_once_more_is_read() -> None:
+    text = json.dumps(LINES[0].decode().rstrip())
+    assert ids_of(parse_log(HEAD + text.encode() + b"\n" + LINES[2], "s")) == IDS
+
+
 ODD: dict[str, tuple[bytes, str, str]] = {
     "junk": (
         b"junk\n",
