@@ -107,6 +107,7 @@ _PLACEHOLDER: Final = re.compile(
       | \d* | your[-_ ]?\w* ) [-_ ]? id s? (?:[-_ ]?here)?
     | (?:insert|paste|put|enter|your)[-_ ].* | .*[-_ ]here
     | null | nil | none | undefined | nan | n/?a | unknown | true | false
+    | \#(?:n/a|ref!|value!|name\?|div/0!|null!|num!|spill!|calc!)  # what a spreadsheet failed at
     | todo | tb[ad] | fixme | change[-_ ]?me | placeholder | string | uuid | guid
     """,
     re.DOTALL | re.VERBOSE,

@@ -127,7 +127,7 @@ def _json_rows(text: str) -> list[tuple[str, dict[str, str]]]:
         found and not any(_plain(title) == "personaid" for _, fields in found for title in fields)
     ):
         raise ValueError("nothing in it is named personaId")
-    return [(where, _cells(fields)) for where, fields in found]
+    return [(where, _cells(fields, where)) for where, fields in found]
 
 
 def _json_value(text: str) -> dict[str, object] | list[object]:
@@ -159,7 +159,7 @@ def _named(key: str, value: object) -> object:
     return {**value, "key": key} if isinstance(value, dict) else value
 
 
-def _cells(fields: Mapping[str, object]) -> dict[str, str]:
+def _cells(fields: Mapping[str, object], where: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for title, value in fields.items():
         column = _COLUMNS.get(_plain(title))
@@ -168,8 +168,18 @@ def _cells(fields: Mapping[str, object]) -> dict[str, str]:
         if column == "persona_id" and not isinstance(value, str | None):
             raise ValueError(f"a personaId in it is no text: {json.dumps(value)}")
         if column is not None and isinstance(value, str) and value.strip():
-            found[column] = value.strip()
+            _take(found, column, value.strip(), where)
     return found
+
+
+def _take(found: dict[str, str], column: str, value: str, where: str) -> None:
+    """Take a cell; of several with one title the first counts, but no ID is passed over."""
+    first = found.setdefault(column, value)
+    if column == "persona_id" and first != value:
+        raise PersonasyncError(
+            f"{where} has two personaIds: {first!r} and {value!r}",
+            hint="nothing was imported; leave the one that is right",
+        )
 
 
 def _plain(title: str) -> str:
@@ -184,7 +194,9 @@ def _csv_rows(text: str) -> list[tuple[str, dict[str, str]]]:
         for _, above in islice(lines, _MOST_ABOVE):
             titles = [_COLUMNS.get(_plain(title)) for title in above]
             if "persona_id" in titles and {"key", "name", "audio_id"}.intersection(titles):
-                return [(f"line {number}", _by_title(titles, cells)) for number, cells in lines]
+                rows = [(f"line {number}", cells) for number, cells in lines]
+                _refuse_open_quote(text, between)
+                return [(where, _by_title(titles, cells, where)) for where, cells in rows]
     raise ValueError("no line of it names its columns")
 
 
@@ -196,10 +208,25 @@ def _csv_lines(text: str, between: str) -> Iterator[tuple[int, list[str]]]:
             yield reader.line_num, cells
 
 
-def _by_title(titles: Sequence[str | None], cells: Sequence[str]) -> dict[str, str]:
-    """Return the cells that count; of two columns of one title the first that holds anything."""
+def _refuse_open_quote(text: str, between: str) -> None:
+    """A quote that nothing closes would make one cell of all that follows."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=between, strict=True)
+    line = 1
+    try:
+        for _ in reader:
+            line = reader.line_num + 1
+    except csv.Error as error:
+        if "end of data" in str(error):
+            raise PersonasyncError(
+                f"line {line}: a quote begins that nothing closes",
+                hint="nothing was imported; close it, or take it out",
+            ) from None
+
+
+def _by_title(titles: Sequence[str | None], cells: Sequence[str], where: str) -> dict[str, str]:
+    """Return the cells that count."""
     found: dict[str, str] = {}
     for title, cell in zip(titles, cells, strict=False):
         if title is not None and cell.strip():
-            found.setdefault(title, read_cell(cell.strip()))
+            _take(found, title, read_cell(cell.strip()), where)
     return found

@@ -11,7 +11,7 @@ from personasync.model.contract import PLAIN_ID, is_persona_id, is_placeholder, 
 NONE = """
     PERSONA_ID persona-id personaId TASK_ID taskId audio_id AUDIOID ID id <ID> <persona_id>
     your-id your-task1-id your_audio_id YOUR-PERSONA-ID-HERE yourPersonaId paste-id-here
-    INSERT_ID put_it_here null Null undefined None NaN nil n/a N/A unknown true
+    INSERT_ID put_it_here null Null undefined None NaN nil n/a N/A #N/A #REF! unknown true
     a1b2****c3d4 a1b2••••c3d4 a1b2…c3d4 a1b2... xxx xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx
     a1b2xxxxc3d4 {{personaId}} ${PERSONA_ID} $PERSONA_ID {id} %PERSONA_ID%
     todo TBD tba FIXME changeme change_me placeholder string uuid - ? --- __

@@ -118,3 +118,25 @@ def test_a_workbook_is_told_apart(data: bytes) -> None:
     with pytest.raises(PersonasyncError, match="ids is no list of IDs, but a workbook") as caught:
         read_list(data, "ids")
     assert "CSV" in str(caught.value.hint)
+
+
+CONTRADICTIONS: dict[bytes, str] = {
+    b'key,personaId\nk1,id-1\n"k2,id-2\n': "line 3: a quote begins that nothing closes",
+    b'key,personaId\n"k1,id-1\nk2,id-2\n': "line 2: a quote begins that nothing closes",
+    b"key,personaId,personaId\nk1,id-1,id-2\n": "line 2 has two personaIds: 'id-1' and 'id-2'",
+    b"key,personaId,persona_id\nk1,id-1,id-2\n": "line 2 has two personaIds: 'id-1' and 'id-2'",
+    b'{"k1": {"personaId": "id-1", "persona_id": "id-2"}}': "key 'k1' has two personaIds",
+}
+
+
+@pytest.mark.parametrize("data", CONTRADICTIONS)
+def test_no_id_is_passed_over(data: bytes) -> None:
+    with pytest.raises(PersonasyncError) as caught:
+        read_list(data, "ids")
+    assert CONTRADICTIONS[data] in caught.value.message
+    assert str(caught.value.hint).startswith("nothing was imported; ")
+
+
+def test_two_columns_that_agree_are_one() -> None:
+    [row] = read_list(b'key,personaId,personaId,note\nk1,id-1,id-1,"a 5"" disc"\n', "ids").rows
+    assert row.persona_id == "id-1"
