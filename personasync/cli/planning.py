@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -152,7 +153,8 @@ def check_outputs(workspace: Workspace, manifest: Manifest, outputs: Iterable[st
     """Refuse to write over a state, what lies beside it, the manifest, or another output.
 
     Raises ``UsageError``, since a slip of the finger must not cost an ID, and
-    ``PersonasyncError`` for a link.
+    ``PersonasyncError`` for a link, and for a place where nothing can be written:
+    better before anything is spent than after it.
     """
     kept = {_real(workspace.books_path), *map(_real, manifest.files)}
     state = None if workspace.state_path is None else _real(workspace.state_path)
@@ -177,7 +179,26 @@ def check_outputs(workspace: Workspace, manifest: Manifest, outputs: Iterable[st
                 f"two outputs would both be {printable(output)}", hint="name another file"
             )
         refuse_link(output)
+        _refuse_no_folder(output)
         taken.add(path)
+
+
+def _refuse_no_folder(name: str) -> None:
+    path = Path(name)
+    if path.is_dir():
+        why = errno.EISDIR
+    elif _of_the_system(name) or path.exists():
+        return
+    elif not path.parent.is_dir():
+        why = errno.ENOENT
+    elif not os.access(path.parent, os.W_OK):
+        why = errno.EACCES
+    else:
+        return
+    raise PersonasyncError(
+        f"cannot write {printable(name)}: {os.strerror(why)}",
+        hint="nothing was changed; name a file in a folder that can be written to",
+    )
 
 
 def _real(path: str | Path) -> Path:

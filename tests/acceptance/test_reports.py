@@ -44,6 +44,18 @@ def test_an_apply_gives_its_events_and_its_account_in_files(tool: Tool, api: San
     )
 
 
+@pytest.mark.parametrize("option", ["--json-out", "--markdown-out"])
+@pytest.mark.parametrize("name", ["nowhere/x", ".", "personas.yaml/x"])
+def test_a_place_that_cannot_be_written_to_costs_nothing(
+    tool: Tool, api: Sandbox, option: str, name: str
+) -> None:
+    tool.manifest(2)
+    ended = apply(tool, option, name)
+    assert ended.code == 1
+    assert ended.stderr.startswith(f"Error: cannot write {name}: ")
+    assert made(api) == {}
+
+
 def test_a_workflow_is_shown_each_persona_that_is_not_recorded(tool: Tool) -> None:
     summary = tool.folder / "summary.md"
     tool.manifest(2)
